@@ -1,0 +1,1 @@
+"""Praesidium: hedging policies that keep their rule when the regime shifts."""
