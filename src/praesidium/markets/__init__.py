@@ -1,0 +1,1 @@
+"""Price dynamics that can be simulated."""
