@@ -1,0 +1,1 @@
+"""Values and sensitivities of liabilities."""
