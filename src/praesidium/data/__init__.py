@@ -1,0 +1,1 @@
+"""Real prices, labels, splits and the data sets made of them."""

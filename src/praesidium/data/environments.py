@@ -1,0 +1,98 @@
+"""Data sets: named environments from which episodes are drawn, and the part that each plays."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol, runtime_checkable
+
+import torch
+from pydantic import Field, PositiveInt, model_validator
+
+from praesidium.component import Component, unknown
+from praesidium.data.windows import WindowEpisodes
+from praesidium.markets.paths import Paths
+
+
+@runtime_checkable
+class Simulator(Protocol):
+    """What episodes are drawn from: a market, or a filtered history."""
+
+    def simulate(self, *, paths: int, horizon: int, lookback: int, generator: torch.Generator) -> Paths:
+        """As :meth:`praesidium.markets.market.Market.simulate`."""
+        ...
+
+
+@dataclass(frozen=True)
+class Source:
+    """A data set that was opened: prices read, variances fitted.
+
+    Attributes:
+        simulators: one for each environment.
+        windows: real episodes by calendar window, where the data set has any.
+        window_cost_rate: proportional cost of trading in them.
+        report: what was fitted and what is missing, as plain data for the record.
+    """
+
+    simulators: Mapping[str, Simulator]
+    windows: Mapping[str, WindowEpisodes] = field(default_factory=dict)
+    window_cost_rate: float = 0.0
+    report: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Environment(Component):
+    """A labelled group of paths; the policy never sees the label.
+
+    Attributes:
+        cost_rate: proportional cost of trading there.
+    """
+
+    cost_rate: float = Field(ge=0, lt=1)
+
+
+class DataSet(Component):
+    """Environments by name, and which of them train, validate and test.
+
+    Attributes:
+        horizon: trading days from inception to maturity.
+        lookback: trading days of history before it.
+        train: environments that policies are trained on.
+        validation: environments that checkpoints are chosen on.
+        test: held-out environments.
+    """
+
+    horizon: PositiveInt = 60
+    lookback: int = Field(default=20, ge=20)
+    train: tuple[str, ...]
+    validation: tuple[str, ...]
+    test: tuple[str, ...]
+
+    @property
+    @abstractmethod
+    def settings_by_environment(self) -> Mapping[str, Environment]:
+        """Settings of every environment."""
+
+    @abstractmethod
+    def open(self) -> Source:
+        """Read and fit what the environments need.
+
+        Raises:
+            InputError: if the data are missing or do not suffice.
+        """
+
+    @model_validator(mode="after")
+    def _roles_exist(self) -> DataSet:
+        known = self.settings_by_environment
+        for role in ("train", "validation", "test"):
+            names = getattr(self, role)
+            if not names:
+                raise ValueError(f"{role} names no environment; known: {', '.join(known)}")
+            for name in names:
+                if name not in known:
+                    raise ValueError(unknown(role, name, known))
+        for role in ("validation", "test"):
+            shared = set(self.train) & set(getattr(self, role))
+            if shared:
+                raise ValueError(f"{role}: {', '.join(sorted(shared))} is trained on; hold it out or drop it there")
+        return self

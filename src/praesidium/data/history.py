@@ -1,0 +1,184 @@
+"""Data sets made of a real price history, by filtered historical simulation and window by window."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field, PositiveFloat, model_validator
+
+from praesidium.component import InputError, unknown
+from praesidium.data.environments import DataSet, Environment, Source
+from praesidium.data.prices import Prices
+from praesidium.data.sources import PriceSource
+from praesidium.data.splits import WINDOWS, IsoDate, Window, covered_segments, legal_starts, window_days
+from praesidium.data.windows import WindowEpisodes, window_episodes
+from praesidium.markets.filtered_history import FilteredHistory, tail_coverage
+from praesidium.markets.garch import GJR, fit_gjr
+from praesidium.markets.market import TRADING_DAYS
+
+FEWEST_STARTS = 20
+
+
+class HistoricalEnvironment(Environment):
+    """Filtered simulation that starts inside a volatility band.
+
+    Attributes:
+        band: annualized volatility [low, high) of the first day: one of the filtered variances of history in it.
+        residuals: ``training`` draws shocks from the training days, and first variances from all days up to their
+            end that lie in no window; ``past`` draws both from everything before the window that
+            ``Historical.crisis`` names.
+    """
+
+    band: tuple[float, float]
+    residuals: Literal["training", "past"] = "training"
+
+    @model_validator(mode="after")
+    def _ordered(self) -> HistoricalEnvironment:
+        if not 0 <= self.band[0] < self.band[1]:
+            raise ValueError(f"band {list(self.band)} is not an interval of volatilities such as [0.10, 0.25]")
+        return self
+
+
+class Historical(DataSet, kind="historical"):
+    """Real prices: a GJR-GARCH-t of the training days drives simulated episodes; windows are evaluated as they were.
+
+    Attributes:
+        prices: where the closes come from.
+        train_first, train_last: calendar of the training days. A training day belongs to an episode, history
+            included, that lies inside it and touches no window.
+        windows: stretches that training never touches and that are evaluated day by day.
+        crisis: the window before which the shocks of ``past`` environments end.
+        window_cost_rate: proportional cost in the windows.
+        block: mean length in days of the blocks of resampled shocks.
+        premium: implied over forecast volatility.
+    """
+
+    prices: PriceSource
+    train_first: IsoDate = "2017-01-01"
+    train_last: IsoDate = "2019-12-31"
+    windows: tuple[Window, ...] = WINDOWS
+    crisis: str = "covid_2020"
+    window_cost_rate: float = Field(default=0.002, ge=0, lt=1)
+    block: float = Field(default=1.0, ge=1)
+    premium: PositiveFloat = 1.15
+    environments: dict[str, HistoricalEnvironment]
+
+    @model_validator(mode="after")
+    def _crisis_exists(self) -> Historical:
+        names = [window.name for window in self.windows]
+        if self.crisis not in names:
+            raise ValueError(unknown("crisis", self.crisis, names))
+        return self
+
+    @property
+    def settings_by_environment(self) -> Mapping[str, Environment]:
+        return self.environments
+
+    def open(self) -> Source:
+        prices = self.prices.read()
+        returns = prices.log_returns
+        segments = self._training_segments(prices)
+        gjr = fit_gjr(segments)
+        variance = gjr.filter(returns, gjr.variance)
+        (crisis,) = (window for window in self.windows if window.name == self.crisis)
+        before = max(0, int(np.searchsorted(prices.dates, np.datetime64(crisis.first))) - 1)
+        pools = {"training": gjr.standardize(segments)}
+        if any(environment.residuals == "past" for environment in self.environments.values()):
+            if before < TRADING_DAYS:
+                raise InputError(
+                    f"{prices.name}: {before} returns before the window {crisis.name}; {TRADING_DAYS} are needed"
+                )
+            pools["past"] = gjr.standardize([returns[:before]])
+        started = {"training": self._calm(prices), "past": np.arange(len(variance)) < before}
+        simulators = {
+            name: FilteredHistory(
+                gjr=gjr,
+                residuals=pools[environment.residuals],
+                starts=_inside(variance[started[environment.residuals]], environment.band, name, prices.name),
+                block=self.block,
+                premium_multiplier=self.premium,
+            )
+            for name, environment in self.environments.items()
+        }
+        windows, missing = self._real_windows(prices, gjr)
+        report = self._report(prices, gjr, segments, simulators, pools, windows, missing)
+        return Source(simulators, windows, self.window_cost_rate, report)
+
+    def _calm(self, prices: Prices) -> NDArray[np.bool_]:
+        """Days up to the end of training that lie in no window."""
+        calm = np.asarray(prices.dates <= np.datetime64(self.train_last))
+        for window in self.windows:
+            calm[window_days(prices.dates, window)] = False
+        return calm
+
+    def _training_segments(self, prices: Prices) -> list[NDArray[np.float64]]:
+        starts = legal_starts(
+            prices.dates,
+            self.windows,
+            first=self.train_first,
+            last=self.train_last,
+            horizon=self.horizon,
+            lookback=self.lookback,
+        )
+        covered = covered_segments(starts, horizon=self.horizon, lookback=self.lookback)
+        if not covered:
+            raise InputError(
+                f"{prices.name} ({prices.dates[0]:%Y-%m-%d} to {prices.dates[-1]:%Y-%m-%d}) holds no training episode "
+                f"between {self.train_first} and {self.train_last} outside the windows; set data.train_first and "
+                "data.train_last to a calendar that it covers"
+            )
+        return [prices.log_returns[one.start : one.stop - 1] for one in covered]
+
+    def _real_windows(self, prices: Prices, gjr: GJR) -> tuple[dict[str, WindowEpisodes], list[str]]:
+        """Episodes of every window that the history holds, and the names of those that it does not."""
+        episodes: dict[str, WindowEpisodes] = {}
+        missing: list[str] = []
+        for window in self.windows:
+            days = window_days(prices.dates, window)
+            if len(days) == 0 or days[-1] < self.lookback or days[0] + self.horizon >= len(prices.dates):
+                missing.append(window.name)
+                continue
+            episodes[window.name] = window_episodes(
+                prices, window, gjr=gjr, horizon=self.horizon, lookback=self.lookback, multiplier=self.premium
+            )
+        return episodes, missing
+
+    def _report(
+        self,
+        prices: Prices,
+        gjr: GJR,
+        segments: list[NDArray[np.float64]],
+        simulators: Mapping[str, FilteredHistory],
+        pools: Mapping[str, NDArray[np.float64]],
+        windows: Mapping[str, WindowEpisodes],
+        missing: list[str],
+    ) -> dict[str, Any]:
+        return {
+            "prices": f"{prices.name}, {prices.dates[0]:%Y-%m-%d} to {prices.dates[-1]:%Y-%m-%d}",
+            "training_days": sum(len(segment) for segment in segments),
+            "training_segments": len(segments),
+            "gjr": {**vars(gjr), "persistence": gjr.persistence, "volatility": (gjr.variance * TRADING_DAYS) ** 0.5},
+            "starts": {name: len(simulator.starts) for name, simulator in simulators.items()},
+            "largest_residual": {name: tail_coverage(pool, pools["training"]).pool for name, pool in pools.items()},
+            "windows": {
+                name: {"days": len(one.days), "episodes": one.paths.count, "dropped": one.dropped}
+                for name, one in windows.items()
+            },
+            "windows_missing": missing,
+        }
+
+
+def _inside(variances: NDArray[np.float64], band: tuple[float, float], name: str, source: str) -> NDArray[np.float64]:
+    """The variances a day whose annualized volatility lies in the band."""
+    volatility = np.sqrt(variances * TRADING_DAYS)
+    inside = variances[(volatility >= band[0]) & (volatility < band[1])]
+    if len(inside) < FEWEST_STARTS:
+        raise InputError(
+            f"{source}: filtered volatility lies in the band {band[0]:.0%}-{band[1]:.0%} of environment {name!r} on "
+            f"{len(inside)} days that may be used; {FEWEST_STARTS} are needed: stage a longer history, widen "
+            "the band, or leave the environment out of its role"
+        )
+    return inside
