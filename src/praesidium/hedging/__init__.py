@@ -1,0 +1,1 @@
+"""From paths and a policy to an episode."""

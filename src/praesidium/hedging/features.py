@@ -1,0 +1,107 @@
+"""What a policy may know at time t, each feature by its name.
+
+A feature is a function of a :class:`Glimpse`; ``@feature`` adds it to the table under its own name. All of them use
+prices up to t alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from praesidium.hedging.liability import Liability
+from praesidium.hedging.volatility import log_returns, realized_volatility, trailing
+from praesidium.markets.paths import Paths
+
+WINDOW = 20
+
+
+@dataclass(frozen=True)
+class Glimpse:
+    """The paths and the Greeks of the liability on them, at times 0..horizon-1."""
+
+    paths: Paths
+    liability: Liability
+    tau: Float[Tensor, "steps 1"]
+    volatility: Float[Tensor, "steps paths"]
+    delta: Float[Tensor, "steps paths"]
+    gamma: Float[Tensor, "steps paths"]
+
+    @property
+    def spot(self) -> Float[Tensor, "steps paths"]:
+        """Spot at times 0..horizon-1."""
+        return self.paths.episode[:-1]
+
+
+Feature = Callable[[Glimpse], Float[Tensor, "steps paths"]]
+FEATURES: dict[str, Feature] = {}
+
+
+def feature(function: Feature) -> Feature:
+    """Register a feature under the name of its function."""
+    FEATURES[function.__name__] = function
+    return function
+
+
+@feature
+def delta(glimpse: Glimpse) -> Tensor:
+    """Black-Scholes delta of the liability."""
+    return glimpse.delta
+
+
+@feature
+def gamma_scaled(glimpse: Glimpse) -> Tensor:
+    """S gamma sigma sqrt(tau): the density of the standardized log price at the strike, free of units."""
+    return glimpse.spot * glimpse.gamma * glimpse.volatility * glimpse.tau.sqrt()
+
+
+@feature
+def time_to_maturity(glimpse: Glimpse) -> Tensor:
+    """Years to maturity."""
+    return glimpse.tau.expand_as(glimpse.spot)
+
+
+@feature
+def log_moneyness(glimpse: Glimpse) -> Tensor:
+    """Log of spot over strike."""
+    return glimpse.liability.log_moneyness(glimpse.spot)
+
+
+@feature
+def previous_return(glimpse: Glimpse) -> Tensor:
+    """Log return of the last day."""
+    return trailing(log_returns(glimpse.paths), glimpse.paths, 1).squeeze(-1)
+
+
+@feature
+def realized_volatility_20(glimpse: Glimpse) -> Tensor:
+    """Annualized root mean square of the last 20 log returns."""
+    return realized_volatility(glimpse.paths, WINDOW)
+
+
+@feature
+def drawdown_20(glimpse: Glimpse) -> Tensor:
+    """Spot over its maximum of the last 20 days, less one."""
+    highest = trailing(glimpse.paths.spot[1:], glimpse.paths, WINDOW).amax(-1)
+    return glimpse.spot / highest - 1
+
+
+@feature
+def momentum_20(glimpse: Glimpse) -> Tensor:
+    """Log return of the last 20 days."""
+    return trailing(log_returns(glimpse.paths), glimpse.paths, WINDOW).sum(-1)
+
+
+@feature
+def cvar_20(glimpse: Glimpse) -> Tensor:
+    """CVaR-95 of the last 20 daily losses: 5 % of 20 days is the worst one."""
+    return -trailing(log_returns(glimpse.paths), glimpse.paths, WINDOW).amin(-1)
+
+
+def stack(names: tuple[str, ...], glimpse: Glimpse) -> Float[Tensor, "steps paths features"]:
+    """The named features side by side."""
+    return torch.stack([FEATURES[name](glimpse) for name in names], dim=-1)
