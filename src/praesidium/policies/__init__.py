@@ -1,0 +1,1 @@
+"""Rules from state to position."""

@@ -1,0 +1,76 @@
+"""The neural policy: encoder x head x output."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from praesidium.hedging.state import State
+from praesidium.policies.encoders import Encoder, EncoderNetwork, Split
+from praesidium.policies.heads import Head, HeadNetwork, Shared
+from praesidium.policies.outputs import Output, Residual
+from praesidium.policies.policy import Policy, Sizes
+
+ROWS = 8192  # (day, path) pairs that the encoder prepares at a time, so that they stay in the cache
+
+
+class Neural(Policy, kind="neural"):
+    """A policy to be trained. The default starts at delta and lets the regime modulate within bounds.
+
+    Attributes:
+        encoder: what the head sees.
+        head: one for all environments, or one for each.
+        output: how the head's numbers become a position.
+    """
+
+    encoder: Encoder = Split()
+    head: Head = Shared()
+    output: Output = Residual()
+
+    def build(self, sizes: Sizes, *, seed: int) -> NeuralRule:
+        head = self.head.build(
+            self.encoder.width, self.output.outputs, sizes.environments, seed=seed, gain=self.output.gain
+        )
+        return NeuralRule(self.encoder.build(sizes, seed=seed), head, self.output)
+
+
+@dataclass
+class Trace:
+    """Head inputs and outputs of every day of a rollout, with their graph: what head gradients are made of."""
+
+    features: list[Float[Tensor, "paths width"]] = field(default_factory=list)
+    outputs: list[Float[Tensor, "paths outputs"]] = field(default_factory=list)
+
+
+class NeuralRule(nn.Module):
+    """Encoder, head and output with parameters."""
+
+    def __init__(self, encoder: EncoderNetwork, head: HeadNetwork, output: Output) -> None:
+        super().__init__()
+        self.encoder, self.head, self.output = encoder, head, output
+
+    def positions(self, state: State, trace: Trace | None = None) -> Float[Tensor, "steps paths"]:
+        """Roll the policy forward: the position of one day is the inventory of the next.
+
+        Args:
+            state: what the policy may look at.
+            trace: filled with what the head saw and said, if given.
+        """
+        mean, deviation = state.inventory
+        position, held = torch.zeros_like(state.delta[0]), []
+        block = max(1, ROWS // position.shape[0])
+        for first in range(0, len(state.delta), block):
+            days = state.days(slice(first, first + block))
+            prepared = self.encoder.prepare(days)
+            for day, delta in enumerate(days.delta):
+                features = self.encoder.step(tuple(part[day] for part in prepared), (position - mean) / deviation)
+                raw = self.head(features, state.environment)
+                position = self.output.position(raw, delta, position)
+                held.append(position)
+                if trace is not None:
+                    trace.features.append(features)
+                    trace.outputs.append(raw)
+        return torch.stack(held)

@@ -1,0 +1,67 @@
+"""Outputs: how the network's numbers become a position."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import ClassVar
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn.functional import softplus
+
+from praesidium.component import Component
+
+
+class Output(Component):
+    """Map from the head's outputs to the position.
+
+    Attributes:
+        outputs: numbers that the head must give.
+        gain: scale of the head's first values; small where the map starts from a good hedge already.
+    """
+
+    outputs: ClassVar[int] = 1
+    gain: ClassVar[float] = 1.0
+
+    @abstractmethod
+    def position(
+        self, raw: Float[Tensor, "paths outputs"], delta: Float[Tensor, " paths"], previous: Float[Tensor, " paths"]
+    ) -> Float[Tensor, " paths"]:
+        """Position over the next day."""
+
+
+class Residual(Output, kind="residual"):
+    """q = delta + y: the network corrects the textbook hedge, from which it starts."""
+
+    gain: ClassVar[float] = 0.1
+
+    def position(
+        self, raw: Float[Tensor, "paths outputs"], delta: Float[Tensor, " paths"], previous: Float[Tensor, " paths"]
+    ) -> Float[Tensor, " paths"]:
+        return delta + raw.squeeze(-1)
+
+
+class Free(Output, kind="free"):
+    """q = y: the network must find the hedge by itself (Buehler et al. 2019)."""
+
+    def position(
+        self, raw: Float[Tensor, "paths outputs"], delta: Float[Tensor, " paths"], previous: Float[Tensor, " paths"]
+    ) -> Float[Tensor, " paths"]:
+        return raw.squeeze(-1)
+
+
+class Band(Output, kind="band"):
+    """q = last position, clipped to [delta - softplus(y1), delta + softplus(y2)].
+
+    Source: Imaki et al. 2021 (arXiv 2103.01775), no-transaction-band network, centered on delta.
+    """
+
+    outputs: ClassVar[int] = 2
+
+    def position(
+        self, raw: Float[Tensor, "paths outputs"], delta: Float[Tensor, " paths"], previous: Float[Tensor, " paths"]
+    ) -> Float[Tensor, " paths"]:
+        # softplus(-3) = 0.05: the band starts narrow, so that the first policy is close to delta.
+        below, above = softplus(raw - 3).unbind(-1)
+        return torch.minimum(torch.maximum(previous, delta - below), delta + above)

@@ -1,0 +1,45 @@
+"""How long and how fast to train."""
+
+from __future__ import annotations
+
+from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
+
+from praesidium.component import Component
+
+
+class Recipe(Component):
+    """Settings of the training loop, the same for every method of a study.
+
+    Attributes:
+        steps: optimizer steps.
+        episodes: episodes of each environment in a batch.
+        pool: episodes of each environment to draw from.
+        learning_rate: of Adam, at its largest; half a cosine takes it down to 2 %.
+        weight_decay: decoupled (AdamW).
+        clip: largest norm of the gradient.
+        warmup: share of the steps with plain ERM.
+        rise: share of the steps over which the penalty rises to its weight.
+        validate_every: steps between validations; each one writes a checkpoint to resume from.
+        keep: best checkpoints kept, by validation risk, among those with the full penalty.
+    """
+
+    steps: PositiveInt = 200
+    episodes: PositiveInt = 512
+    pool: PositiveInt = 8192
+    learning_rate: PositiveFloat = 1e-2
+    weight_decay: NonNegativeFloat = 0.0
+    clip: PositiveFloat = 1.0
+    warmup: float = Field(default=0.13, ge=0, le=1)
+    rise: float = Field(default=0.07, ge=0, le=1)
+    validate_every: PositiveInt = 20
+    keep: PositiveInt = 3
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Recipe:
+        if self.warmup + self.rise >= 1:
+            raise ValueError(
+                f"warmup + rise = {self.warmup + self.rise:g} leaves no step for the full penalty; lower one"
+            )
+        if self.episodes > self.pool:
+            raise ValueError(f"episodes={self.episodes} is more than pool={self.pool}; a batch is drawn from the pool")
+        return self

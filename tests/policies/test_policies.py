@@ -1,0 +1,138 @@
+"""What holds for every policy, and for every combination of encoder, head and output."""
+
+from dataclasses import replace
+from itertools import product
+
+import pytest
+import torch
+
+from praesidium.policies import neural
+from praesidium.policies.encoders import Encoder
+from praesidium.policies.heads import Head
+from praesidium.policies.neural import Neural, Trace
+from praesidium.policies.outputs import Output
+from praesidium.policies.policy import Policy, Sizes
+
+SIZES = Sizes(phi=4, context=5, environments=2)
+NETWORKS = [
+    Neural(encoder=Encoder.registry[encoder](width=6), head=Head.registry[head](), output=Output.registry[output]())
+    for encoder, head, output in product(sorted(Encoder.registry), sorted(Head.registry), sorted(Output.registry))
+]
+POLICIES = [member() for kind, member in sorted(Policy.registry.items()) if kind != "neural"] + NETWORKS
+
+
+def name_of(policy):
+    parts = [policy.encoder, policy.head, policy.output] if isinstance(policy, Neural) else [policy]
+    return "-".join(part.kind for part in parts)
+
+
+each_network = pytest.mark.parametrize("network", NETWORKS, ids=name_of)
+each_policy = pytest.mark.parametrize("policy", POLICIES, ids=name_of)
+
+
+def built(policy, seed=3):
+    rule = policy.build(SIZES, seed=seed)
+    return rule.double() if isinstance(rule, torch.nn.Module) else rule
+
+
+@each_policy
+@pytest.mark.parametrize("label", [None, 1])
+def test_positions_are_finite_numbers_by_day_and_path(policy, label, builder, wild):
+    positions = built(policy).positions(builder.build(wild, 1e-3, label))
+    assert positions.shape == (wild.horizon, wild.count)
+    assert positions.dtype == torch.float64
+    assert positions.isfinite().all()
+
+
+@each_policy
+def test_the_future_cannot_move_a_position(policy, builder, wild, rewrite):
+    rule = built(policy)
+    before, after = (rule.positions(builder.build(paths, 1e-3)) for paths in (wild, rewrite(wild, 30)))
+    assert torch.equal(before[:31], after[:31])
+    assert policy.kind == "no_hedge" or not torch.equal(before[31:], after[31:])
+
+
+@each_policy
+def test_a_policy_survives_the_round_trip_through_its_settings(policy, builder, wild):
+    again, state = Policy.model_validate(policy.settings()), builder.build(wild.take(slice(0, 4)), 1e-3)
+    assert again == policy
+    assert torch.equal(built(again).positions(state), built(policy).positions(state))
+
+
+@each_policy
+def test_single_precision_is_close_to_double(policy, builder, wild):
+    single = policy.build(SIZES, seed=3).positions(builder.build(wild.to(dtype=torch.float32), 1e-3))
+    assert single.dtype == torch.float32
+    double = built(policy).positions(builder.build(wild, 1e-3))
+    torch.testing.assert_close(single.double(), double, atol=2e-3, rtol=0)
+
+
+@each_network
+def test_parameters_depend_on_the_seed_alone(network):
+    torch.manual_seed(1)
+    before = torch.get_rng_state()
+    first = network.build(SIZES, seed=3).state_dict()
+    assert torch.equal(torch.get_rng_state(), before)
+    torch.manual_seed(2)
+    second, other = (network.build(SIZES, seed=seed).state_dict() for seed in (3, 4))
+    assert first.keys() == second.keys() == other.keys()
+    assert all(torch.equal(first[name], second[name]) for name in first)
+    assert not any(torch.equal(first[name], other[name]) for name in first)
+
+
+@each_network
+def test_no_two_parameters_start_alike(network):
+    values = torch.cat([one.flatten() for one in network.build(SIZES, seed=3).parameters()])
+    assert values.unique().numel() == values.numel()
+
+
+@each_network
+def test_every_parameter_moves_the_loss(network, builder, wild):
+    state = builder.build(wild, 1e-3, 0)
+    rule = built(network)
+    rule.positions(state).square().sum().backward()
+    still = {name for name, one in rule.named_parameters() if one.grad is None or not one.grad.any()}
+    unused = {name for name in dict(rule.named_parameters()) if name.startswith("head.layers.1")}
+    assert still == unused  # the head of the environment that is not there
+
+
+@each_network
+def test_days_prepared_in_blocks_do_not_matter(network, builder, wild, monkeypatch):
+    state, rule = builder.build(wild, 1e-3), built(network)
+    whole = rule.positions(state)
+    monkeypatch.setattr(neural, "ROWS", 7 * wild.count)
+    torch.testing.assert_close(rule.positions(state), whole, atol=1e-12, rtol=0)
+
+
+@each_network
+def test_a_trace_holds_what_the_head_saw_and_said(network, builder, wild):
+    state, trace, rule = builder.build(wild, 1e-3, 1), Trace(), built(network)
+    positions = rule.positions(state, trace)
+    assert len(trace.features) == len(trace.outputs) == wild.horizon
+    assert torch.equal(positions, rule.positions(state))
+    for features, outputs in zip(trace.features, trace.outputs, strict=True):
+        torch.testing.assert_close(rule.head(features, state.environment), outputs, atol=0, rtol=0)
+    (slopes,) = torch.autograd.grad(positions.sum(), trace.outputs[:1])
+    assert slopes.shape == (wild.count, network.output.outputs)
+
+
+@each_network
+def test_only_heads_of_their_own_read_the_label(network, builder, wild):
+    rule, state = built(network), builder.build(wild, 1e-3)
+    one, other = (rule.positions(replace(state, environment=torch.full((wild.count,), label))) for label in (0, 1))
+    if network.head.kind == "shared":
+        assert torch.equal(one, other)
+        assert torch.equal(one, rule.positions(state))
+    else:
+        assert not torch.equal(one, other)
+
+
+def test_equal_seeds_give_equal_parts():
+    """Methods that share a part start from the same values in it, so that their comparison is paired."""
+    rules = {name_of(network): network.build(SIZES, seed=3) for network in NETWORKS}
+    heads = [rules[f"{encoder}-shared-residual"].head for encoder in sorted(Encoder.registry)]
+    assert all(torch.equal(one.layer.weight, heads[0].layer.weight) for one in heads)
+    split, phi = rules["split-shared-residual"].encoder.phi, rules["phi_only-shared-free"].encoder.body
+    context = rules["r_only-shared-free"].encoder.body
+    for ours, theirs in ((split, phi), (rules["split-shared-residual"].encoder.context, context)):
+        assert all(torch.equal(*pair) for pair in zip(ours.parameters(), theirs.parameters(), strict=True))

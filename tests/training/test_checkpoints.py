@@ -1,0 +1,133 @@
+"""Checkpoints: what went in comes out, nothing else is believed, and the best are kept."""
+
+import os
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from safetensors.torch import save_file
+
+from praesidium.component import InputError
+from praesidium.training import checkpoints
+from praesidium.training.checkpoints import BestCheckpoints, load, pack_optimizer, save, unpack_optimizer
+from praesidium.training.reproducibility import stream
+
+TENSORS = {
+    "a/weight": torch.randn(3, 4, generator=stream("tests", "checkpoint")),
+    "double": torch.randn(2, dtype=torch.float64, generator=stream("tests", "checkpoint")),
+    "scalar": torch.tensor(0.1),
+    "bytes": stream("tests").get_state(),
+    "transposed": torch.arange(6).view(2, 3).T,
+}
+FACTS = {"step": 40, "best": {"20": 0.1 + 0.2}, "name": "naïve"}
+
+
+def test_tensors_and_facts_make_the_round_trip(tmp_path):
+    save(tmp_path / "deep" / "one.safetensors", TENSORS, FACTS)
+    tensors, facts = load(tmp_path / "deep" / "one.safetensors")
+    assert facts == FACTS
+    assert tensors.keys() == TENSORS.keys()
+    for name, value in TENSORS.items():
+        assert tensors[name].dtype == value.dtype
+        assert torch.equal(tensors[name], value)
+    assert [path.name for path in (tmp_path / "deep").iterdir()] == ["one.safetensors"]
+
+
+def test_a_file_is_whole_or_the_one_before(tmp_path, monkeypatch):
+    path = tmp_path / "one.safetensors"
+    save(path, TENSORS, {"step": 1})
+
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "replace", killed)
+    with pytest.raises(KeyboardInterrupt):
+        save(path, {"a": torch.ones(2)}, {"step": 2})
+    assert load(path)[1] == {"step": 1}
+
+
+def garbage(path):
+    path.write_bytes(b"not a checkpoint at all")
+
+
+def nothing(path):
+    path.write_bytes(b"")
+
+
+def cut(path):
+    save(path, TENSORS, FACTS)
+    path.write_bytes(path.read_bytes()[:-20])
+
+
+def pickled(path):
+    torch.save(TENSORS, path)
+
+
+def foreign(path):
+    save_file({"a": torch.ones(2)}, path)
+
+
+def foreign_facts(path):
+    save_file({"a": torch.ones(2)}, path, metadata={"facts": "{broken"})
+
+
+@pytest.mark.parametrize("make", [garbage, nothing, cut, pickled, foreign, foreign_facts])
+def test_what_is_no_checkpoint_is_refused(make, tmp_path):
+    make(tmp_path / "one.safetensors")
+    with pytest.raises(InputError, match=r"one\.safetensors: not a checkpoint of Praesidium"):
+        load(tmp_path / "one.safetensors")
+
+
+def test_a_checkpoint_that_is_not_there_is_said_to_be_so(tmp_path):
+    for path in (tmp_path / "none.safetensors", tmp_path):
+        with pytest.raises(InputError, match="there is no such checkpoint"):
+            load(path)
+
+
+@settings(deadline=None, derandomize=True, max_examples=25)
+@given(
+    risks=st.lists(st.sampled_from([0.1, 0.2, 0.3, 0.4, 0.5]), min_size=1, max_size=12),
+    keep=st.integers(1, 4),
+)
+def test_the_best_are_kept_the_earlier_of_two_equal_ones(risks, keep, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("best")
+    best, module = BestCheckpoints(folder, keep), torch.nn.Linear(1, 1)
+    for step, risk in enumerate(risks):
+        module.weight.data.fill_(step)
+        best.offer(step, risk, module)
+    expected = sorted(range(len(risks)), key=lambda step: (risks[step], step))[:keep]
+    assert best.best == expected[0]
+    assert {path.name for path in folder.iterdir()} == {f"step_{step:06d}.safetensors" for step in expected}
+    for step in expected:
+        tensors, facts = load(best.path(step))
+        assert tensors["weight"].item() == step
+        assert facts == {"step": step, "validation_risk": risks[step]}
+
+
+def trained(steps, module, optimizer):
+    for step in range(steps):
+        optimizer.zero_grad()
+        (module(TENSORS["a/weight"]).square().sum() * (step + 1)).backward()
+        optimizer.step()
+
+
+def test_an_optimizer_goes_on_as_if_nothing_had_happened(tmp_path):
+    def fresh(rate=0.1):
+        module = torch.nn.Linear(4, 2)
+        for one in module.parameters():
+            torch.nn.init.constant_(one, 0.5)
+        return module, torch.optim.AdamW(module.parameters(), lr=rate)
+
+    one, optimizer = fresh()
+    trained(3, one, optimizer)
+    save(tmp_path / checkpoints.LAST, pack_optimizer(optimizer), {})
+    other, again = fresh()
+    other.load_state_dict(one.state_dict())
+    unpack_optimizer(again, load(tmp_path / checkpoints.LAST)[0])
+    trained(3, one, optimizer)
+    trained(3, other, again)
+    assert torch.equal(one.weight, other.weight)
+    _, slower = fresh(rate=0.01)
+    unpack_optimizer(slower, load(tmp_path / checkpoints.LAST)[0])
+    assert slower.param_groups[0]["lr"] == 0.01
