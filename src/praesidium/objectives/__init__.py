@@ -1,0 +1,1 @@
+"""From risks by environment to one training loss."""

@@ -1,0 +1,17 @@
+"""Empirical risk minimization over environments."""
+
+from __future__ import annotations
+
+from jaxtyping import Float
+from torch import Tensor
+
+from praesidium.objectives.objective import Memory, Objective, Sensitivities, Terms, no_penalty
+
+
+class ERM(Objective, kind="erm"):
+    """mean_e R_e. Not the CVaR of the pooled losses, which is larger: CVaR is concave in the distribution."""
+
+    def __call__(
+        self, risks: Float[Tensor, " environments"], sensitivities: Sensitivities, ramp: float, memory: Memory
+    ) -> Terms:
+        return Terms(risk=risks.mean(), penalty=no_penalty(risks))
