@@ -1,0 +1,1 @@
+"""What a trained policy is worth: measures of its episodes."""

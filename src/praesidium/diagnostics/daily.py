@@ -1,0 +1,85 @@
+"""Real windows, day by day: dependent rows, few of them in the tail, and intervals only where there is enough."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import torch
+from arch.bootstrap import StationaryBootstrap, optimal_block_length
+from numpy.typing import NDArray
+
+from praesidium.data.windows import WindowEpisodes
+from praesidium.diagnostics.scorecard import LEVEL, Scores
+from praesidium.hedging.episode import Episode, trades
+from praesidium.risk import cvar, max_drawdown, sortino
+
+SHORTEST_BLOCK = 5.0
+DRAWS = 1000
+ENOUGH = 3.0
+
+
+@dataclass(frozen=True)
+class DailyScores:
+    """A window's scores by day.
+
+    Attributes:
+        scores: as of :func:`praesidium.diagnostics.scorecard.scorecard`, of daily rows; ``cvar95_se`` is None where
+            the effective sample is below three.
+        rows: one row a day: date, profit and number of open episodes.
+        effective: smaller of the number of independent blocks and the number of tail days.
+        highest_volatility: largest realized volatility of 20 days in the window.
+    """
+
+    scores: Scores
+    rows: pd.DataFrame
+    effective: float
+    highest_volatility: float
+
+
+def daily_scores(episode: Episode, window: WindowEpisodes) -> DailyScores:
+    """Scores of a ladder: an episode is opened on each day of the window; a day's profit is the mean of the open ones.
+
+    Daily profit is mark-to-market, the premium included, in units of each episode's spot at inception.
+    """
+    profit = window.ladder(episode.daily)
+    some = torch.isfinite(profit)
+    daily, losses = profit[some], -profit[some]
+    effective, error = effective_sample(losses.numpy()), None
+    if effective >= ENOUGH:
+        error = bootstrap_error(losses.numpy())
+    traded = window.ladder(trades(episode.positions).abs())[some]
+    scores: Scores = {
+        "cvar95": cvar(losses, level=LEVEL).item(),
+        "cvar95_se": error,
+        "cvar95_no_premium": None,  # a premium is received once an episode, not once a day
+        "mean_pnl": daily.mean().item(),
+        "max_drawdown": max_drawdown(torch.cat([daily.new_zeros(1), daily.cumsum(0)])).item(),
+        "turnover": traded.mean().item(),
+        "sortino": sortino(daily).item(),
+    }
+    open_episodes = (window.steps >= 0).sum(1)[some.numpy()]
+    rows = pd.DataFrame({"date": window.days[some.numpy()], "pnl": daily.numpy(), "open_episodes": open_episodes})
+    return DailyScores(scores, rows, effective, window.highest_volatility)
+
+
+def effective_sample(losses: NDArray[np.float64]) -> float:
+    """The smaller of independent blocks and tail days: a CVaR-95 rests on the worst 5 % of the rows."""
+    return min(len(losses) / _block(losses), (1 - LEVEL) * len(losses))
+
+
+def bootstrap_error(losses: NDArray[np.float64]) -> float:
+    """Standard error of the daily CVaR-95 by stationary bootstrap.
+
+    Source: Politis and Romano 1994; mean block by Patton, Politis and White 2009, at least five days.
+    """
+    bootstrap = StationaryBootstrap(round(_block(losses)), losses, seed=0)
+    draws = [cvar(torch.as_tensor(data[0][0]), level=LEVEL).item() for data in bootstrap.bootstrap(DRAWS)]
+    return float(np.std(draws, ddof=1))
+
+
+def _block(losses: NDArray[np.float64]) -> float:
+    if len(losses) < 4 * SHORTEST_BLOCK or np.ptp(losses) == 0:  # no autocorrelation to be had
+        return SHORTEST_BLOCK
+    return max(SHORTEST_BLOCK, float(optimal_block_length(losses)["stationary"].iloc[0]))

@@ -1,0 +1,30 @@
+"""Scorecard: the numbers of one policy in one environment."""
+
+from __future__ import annotations
+
+from praesidium.hedging.episode import Episode
+from praesidium.risk import cvar, cvar_standard_error, sortino
+
+LEVEL = 0.95
+
+Scores = dict[str, float | None]
+
+
+def scorecard(episode: Episode) -> Scores:
+    """Measures over independent episodes, in units of the spot at inception; missing ones are None.
+
+    Returns:
+        ``cvar95`` of the terminal loss with the premium and its standard error ``cvar95_se``, ``cvar95_no_premium``,
+        ``mean_pnl`` (premium included), ``max_drawdown`` (mean over episodes, of the marked book), ``turnover`` (mean
+        sum of absolute trades), ``sortino`` of the terminal profit.
+    """
+    losses = -episode.pnl
+    return {
+        "cvar95": cvar(losses, level=LEVEL).item(),
+        "cvar95_se": cvar_standard_error(losses, level=LEVEL).item(),
+        "cvar95_no_premium": cvar(-episode.pnl_without_premium, level=LEVEL).item(),
+        "mean_pnl": -losses.mean().item(),
+        "max_drawdown": episode.drawdown.mean().item(),
+        "turnover": episode.turnover.mean().item(),
+        "sortino": sortino(episode.pnl).item(),
+    }
