@@ -1,0 +1,1 @@
+"""Hydra groups: one YAML file a choice."""

@@ -1,0 +1,1 @@
+"""Studies, cells, engines and the store."""

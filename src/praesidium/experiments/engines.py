@@ -1,0 +1,115 @@
+"""Engines: where the cells of a grid are run."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading
+import traceback
+from abc import abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from multiprocessing.connection import wait
+from typing import Any, Literal
+
+import torch
+from pydantic import PositiveInt
+
+from praesidium.component import Component
+from praesidium.experiments.store import Busy
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one cell.
+
+    Attributes:
+        cell: the name of the cell.
+        status: ``done`` now; ``skipped``, it was done before; ``elsewhere``, another process has it; ``failed``.
+        reason: why it failed.
+    """
+
+    cell: str
+    status: Literal["done", "skipped", "elsewhere", "failed"]
+    reason: str = ""
+
+
+Task = Callable[[Any], Outcome]
+"""Runs one cell; importable by name, so that a worker can be told to run it."""
+
+
+class Engine(Component):
+    """Runs a task on many cells. Never raises for a cell: one that fails is an outcome, and the others go on."""
+
+    @abstractmethod
+    def run(self, task: Task, cells: Sequence[Any]) -> Iterator[Outcome]:
+        """Outcomes in the order in which they come in."""
+
+
+class Local(Engine, kind="local"):
+    """Processes on this machine, each with one torch thread: two threads on a busy machine are slower than one.
+
+    Attributes:
+        jobs: number of processes; 1 stays in this one.
+    """
+
+    jobs: PositiveInt = 1
+
+    def run(self, task: Task, cells: Sequence[Any]) -> Iterator[Outcome]:
+        if self.jobs == 1 or len(cells) <= 1:
+            threads = torch.get_num_threads()
+            torch.set_num_threads(1)
+            try:
+                for cell in cells:
+                    yield attempt(task, cell)
+            finally:
+                torch.set_num_threads(threads)
+            return
+        context = multiprocessing.get_context("spawn")
+        pool = ProcessPoolExecutor(min(self.jobs, len(cells)), mp_context=context, initializer=_settle_in)
+        futures = {pool.submit(attempt, task, cell): cell for cell in cells}
+        try:
+            for future in as_completed(futures):
+                yield _collect(future, futures[future])
+        except BaseException:
+            for process in list(pool._processes.values()):
+                process.terminate()
+            raise
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+
+def attempt(task: Task, cell: Any) -> Outcome:
+    """Run one cell; whatever goes wrong becomes its outcome."""
+    try:
+        return task(cell)
+    except Busy:
+        return Outcome(str(cell), "elsewhere")
+    except Exception as error:
+        if os.environ.get("PRAESIDIUM_DEBUG"):
+            traceback.print_exc()
+        return Outcome(str(cell), "failed", f"{type(error).__name__}: {error}")
+
+
+def _collect(future: Future[Outcome], cell: Any) -> Outcome:
+    try:
+        return future.result()
+    except BrokenProcessPool:
+        return Outcome(str(cell), "failed", "its worker process died (out of memory?); run the same command again")
+
+
+def _settle_in() -> None:
+    """One thread, and no life after the parent: an orphan would go on holding its cell."""
+    torch.set_num_threads(1)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def follow() -> None:
+        wait([parent.sentinel])
+        os._exit(1)
+
+    threading.Thread(target=follow, daemon=True).start()

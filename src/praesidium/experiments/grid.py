@@ -1,0 +1,135 @@
+"""Grids: data sets x methods x seeds, cell by cell."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from praesidium.component import InputError, unknown
+from praesidium.experiments.engines import Engine, Outcome
+from praesidium.experiments.hedging import open_source, perform
+from praesidium.experiments.methods import overrides_of
+from praesidium.experiments.store import Run
+from praesidium.experiments.study import Study, compose, options, register_members
+
+SEEDS = {"quick": "0..2", "standard": "0..9", "paper": "0..29"}
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One data set, method and seed of a grid, with the settings that the names stand for."""
+
+    dataset: str
+    method: str
+    seed: int
+    study: dict[str, Any]
+    folder: Path
+    device: str = "cpu"
+
+    def __str__(self) -> str:
+        return f"{self.dataset}/{self.method}/seed_{self.seed}"
+
+    @property
+    def run(self) -> Run:
+        """Where the cell lies, and what belongs there."""
+        names = {"dataset": self.dataset, "method": self.method, "seed": self.seed}
+        return Run(self.folder, {**names, **self.study})
+
+
+def cells_of(
+    *,
+    datasets: Sequence[str],
+    methods: Sequence[str],
+    seeds: Sequence[int],
+    root: Path,
+    preset: str = "quick",
+    overrides: Sequence[str] = (),
+    device: str = "cpu",
+    flat: bool = False,
+) -> list[Cell]:
+    """Compose and check every cell before any is run.
+
+    Cells of one data set and seed follow each other, for they share their paths. Each lies in
+    ``root/dataset/method/seed_n``; a single one may be ``flat``, in ``root`` itself.
+
+    Raises:
+        InputError: if a name is unknown, a setting is out of bounds, a data set cannot be opened, or a folder holds a
+            run with other settings.
+    """
+    for dataset in datasets:
+        if dataset not in options("data"):
+            raise InputError(unknown("datasets", dataset, options("data")))
+    studies = {
+        (dataset, method): compose([f"data={dataset}", *overrides_of(method), f"study={preset}", *overrides])
+        for method in methods
+        for dataset in datasets
+    }
+    cells = [
+        Cell(
+            dataset,
+            method,
+            seed,
+            studies[dataset, method].settings(),
+            root if flat else root / dataset / method / f"seed_{seed}",
+            device,
+        )
+        for dataset in datasets
+        for seed in seeds
+        for method in methods
+    ]
+    waiting = {cell.dataset for cell in cells if not cell.run.check()}
+    for study in {dataset: study for (dataset, _), study in studies.items() if dataset in waiting}.values():
+        open_source(study.data)
+    return cells
+
+
+def run_cell(cell: Cell) -> Outcome:
+    """Run one cell unless it is done; the task that engines are given."""
+    register_members(cell.study["plugins"])
+    run = cell.run
+    if run.check():
+        return Outcome(str(cell), "skipped")
+    with run.hold():
+        if run.check():
+            return Outcome(str(cell), "skipped")
+        perform(Study.model_validate(cell.study), cell.seed, run, device=cell.device)
+    return Outcome(str(cell), "done")
+
+
+def run_grid(cells: Sequence[Cell], engine: Engine) -> Iterator[Outcome]:
+    """Outcomes as they come in; what is done already is not run again."""
+    done = [cell for cell in cells if cell.run.check()]
+    yield from (Outcome(str(cell), "skipped") for cell in done)
+    finished = {str(cell) for cell in done}
+    yield from engine.run(run_cell, [cell for cell in cells if str(cell) not in finished])
+
+
+def parse_seeds(text: str) -> list[int]:
+    """``0,1,2`` or ``0..29`` as numbers.
+
+    Raises:
+        InputError: if it is neither.
+    """
+    seeds: list[int] = []
+    for part in text.split(","):
+        first, dots, last = part.strip().partition("..")
+        if not first.isdigit() or (dots and not last.isdigit()):
+            raise InputError(f"seeds: {text!r} is not a list of whole numbers; write 0,1,2 or 0..29")
+        seeds.extend(range(int(first), int(last) + 1) if dots else [int(first)])
+    if len(set(seeds)) < len(seeds) or not seeds:
+        raise InputError(f"seeds: {text!r} is empty or names a seed twice; write each once, such as 0,1,2 or 0..29")
+    return seeds
+
+
+def parse_names(text: str, what: str) -> list[str]:
+    """``a,b`` as names.
+
+    Raises:
+        InputError: if one is empty or comes twice.
+    """
+    names = [name.strip() for name in text.split(",")]
+    if not all(names) or len(set(names)) < len(names):
+        raise InputError(f"{what}: {text!r} has an empty or a repeated name; write each once, such as a,b")
+    return names

@@ -1,0 +1,149 @@
+"""The run store: a cell is a folder, and a folder is done when its final metrics are there."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import platform
+import subprocess
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import yaml
+from filelock import FileLock, Timeout
+
+from praesidium.component import InputError, fingerprint, flatten
+
+CONFIG, LOG, FINAL, METADATA = "config.yaml", "metrics.jsonl", "final_metrics.json", "metadata.json"
+EPISODES, CHECKPOINTS, ARTIFACTS, LOCK = "episodes.parquet", "checkpoints", "artifacts", ".lock"
+PACKAGES = ("praesidium", "torch", "numpy", "pandas", "arch", "skfolio")
+
+
+class Busy(Exception):
+    """Another process runs this cell."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run on disk: its folder and the settings that belong there."""
+
+    folder: Path
+    settings: Mapping[str, Any]
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash of all that decides the numbers; neither device nor number of workers."""
+        return fingerprint(self.settings)
+
+    def check(self) -> bool:
+        """Whether the run is done.
+
+        Raises:
+            InputError: if the folder holds something that is no run, or a run with other settings.
+        """
+        config = self.folder / CONFIG
+        if not config.is_file():
+            if self.folder.exists() and any(path.name != LOCK for path in self.folder.iterdir()):
+                raise InputError(f"{self.folder} holds other files, not a run; choose another --out")
+            return False
+        there = read_config(self.folder)
+        if there != self.settings:
+            raise InputError(
+                f"{self.folder} was made with other settings ({_changes(there, self.settings)}); choose "
+                "another --out or delete it"
+            )
+        return (self.folder / FINAL).is_file()
+
+    @contextlib.contextmanager
+    def hold(self) -> Iterator[None]:
+        """Keep the folder to this process.
+
+        Raises:
+            Busy: if another process has it.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        try:
+            with FileLock(self.folder / LOCK, blocking=False):
+                yield
+        except Timeout:
+            raise Busy(str(self.folder)) from None
+
+    def begin(self) -> None:
+        """Write the settings."""
+        write_text(self.folder / CONFIG, yaml.safe_dump(dict(self.settings), sort_keys=False))
+
+    def finish(self, metrics: Mapping[str, Any], *, device: str, seconds: float) -> None:
+        """Write the record, then the final metrics: with them the run is done."""
+        record = {
+            "fingerprint": self.fingerprint,
+            "commit": commit(),
+            "platform": platform.platform(),
+            "python": platform.python_version(),
+            "versions": {name: version(name) for name in PACKAGES},
+            "device": device,
+            "seconds": round(seconds, 3),
+        }
+        write_text(self.folder / METADATA, json.dumps(record, indent=2))
+        write_text(self.folder / FINAL, json.dumps(metrics, indent=2))
+
+
+class StepLog:
+    """``metrics.jsonl``: one row a step; rows after the step of a resumed checkpoint are written anew."""
+
+    def __init__(self, path: Path, *, resumed_at: int) -> None:
+        kept = []
+        if path.is_file() and resumed_at:
+            with path.open() as file:
+                kept = [line for line, _ in zip(file, range(resumed_at), strict=False)]
+        write_text(path, "".join(kept))
+        self._file = path.open("a")
+
+    def __call__(self, row: Mapping[str, Any]) -> None:
+        self._file.write(json.dumps(row) + "\n")
+        self._file.flush()
+
+    def close(self) -> None:
+        """Nothing more is to come."""
+        self._file.close()
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """Settings of a run.
+
+    Raises:
+        InputError: if they are missing or damaged.
+    """
+    try:
+        settings = yaml.safe_load((folder / CONFIG).read_text())
+    except (OSError, yaml.YAMLError):
+        raise InputError(f"{folder}: its {CONFIG} cannot be read; give the folder of a run") from None
+    if not isinstance(settings, dict):
+        raise InputError(f"{folder / CONFIG}: holds no settings; delete the folder and run again")
+    return settings
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a file that is either whole or not there."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    scratch = path.with_name(path.name + ".partial")
+    scratch.write_text(text)
+    os.replace(scratch, path)
+
+
+def commit() -> str | None:
+    """Commit of the source tree that this package lies in; None for an installed copy."""
+    asked = subprocess.run(
+        ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"], capture_output=True, text=True, check=False
+    )
+    return asked.stdout.strip() if asked.returncode == 0 else None
+
+
+def _changes(there: Mapping[str, Any], here: Mapping[str, Any]) -> str:
+    old, new = flatten(there), flatten(here)
+    keys = [key for key in {**old, **new} if old.get(key, "unset") != new.get(key, "unset")]
+    shown = [f"{key} {old.get(key, 'unset')} -> {new.get(key, 'unset')}" for key in keys[:4]]
+    return ", ".join(shown) + (f" and {len(keys) - 4} more" if len(keys) > 4 else "")

@@ -1,0 +1,143 @@
+"""Study: the validated settings of one experiment, composed from Hydra groups and overrides."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+from hydra import compose as hydra_compose
+from hydra import initialize_config_module
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from pydantic import Field, PositiveInt
+
+import praesidium.conf
+import praesidium.data
+import praesidium.hedging
+import praesidium.markets
+import praesidium.objectives
+import praesidium.policies
+from praesidium.component import Component, InputError, build, unknown
+from praesidium.data.environments import DataSet
+from praesidium.hedging.liability import EuropeanCall, Liability
+from praesidium.hedging.state import StateSettings
+from praesidium.objectives.objective import Objective
+from praesidium.policies.policy import Policy
+from praesidium.training.recipe import Recipe
+
+CONF = Path(praesidium.conf.__path__[0])
+FAMILIES = (praesidium.data, praesidium.hedging, praesidium.markets, praesidium.objectives, praesidium.policies)
+
+
+class TrainingRisk(Component):
+    """The risk that training minimizes. Reports always use the exact CVaR-95.
+
+    Attributes:
+        level: confidence of the CVaR.
+        smoothing: half width of the smoothed tail boundary, in standard deviations of the losses.
+        cost_smoothing: rounding of the kink of |trade|, in units of the underlying.
+        scale: ``reference`` divides all risks by the mean training risk of the delta hedge, so that published penalty
+            weights mean the same here; ``none`` leaves them in units of the spot.
+    """
+
+    level: float = Field(default=0.95, gt=0, lt=1)
+    smoothing: float = Field(default=0.1, gt=0, le=1)
+    cost_smoothing: float = Field(default=1e-3, ge=0)
+    scale: Literal["reference", "none"] = "reference"
+
+
+class Evaluation(Component):
+    """How much is simulated to judge a policy; the same paths for every method and seed.
+
+    Attributes:
+        episodes: in each environment.
+        validation_episodes: in each validation environment, to choose checkpoints.
+    """
+
+    episodes: PositiveInt = 5000
+    validation_episodes: PositiveInt = 4096
+
+
+class Study(Component):
+    """Everything that decides the numbers of one data set and one method, up to the seed.
+
+    Attributes:
+        plugins: modules to import first; what they define can be chosen like what is built in.
+    """
+
+    plugins: tuple[str, ...] = ()
+    data: DataSet
+    liability: Liability = EuropeanCall()
+    state: StateSettings = StateSettings()
+    policy: Policy
+    objective: Objective
+    risk: TrainingRisk = TrainingRisk()
+    train: Recipe = Recipe()
+    evaluation: Evaluation = Evaluation()
+
+
+def register_members(plugins: Sequence[str] = ()) -> None:
+    """Import every module that may define a member of a family, so that a new file is all that a newcomer needs.
+
+    Raises:
+        InputError: if a plugin cannot be imported.
+    """
+    for package in FAMILIES:
+        for module in pkgutil.iter_modules(package.__path__, f"{package.__name__}."):
+            importlib.import_module(module.name)
+    for plugin in plugins:
+        try:
+            importlib.import_module(plugin)
+        except ImportError as error:
+            raise InputError(f"plugins: {plugin!r} cannot be imported ({error}); is it installed?") from None
+
+
+def compose(overrides: Sequence[str] = ()) -> Study:
+    """Compose Hydra groups and overrides, and validate.
+
+    Args:
+        overrides: in Hydra's grammar: ``objective=vrex`` picks a file of a group, ``objective.beta=10`` sets a value.
+
+    Raises:
+        InputError: names the group, file or setting that does not exist, with the nearest and all known ones.
+    """
+    prepared = [_prepare(override) for override in overrides]
+    try:
+        with initialize_config_module("praesidium.conf", version_base="1.3"):
+            composed = hydra_compose("config", overrides=prepared)
+        settings = OmegaConf.to_container(composed, resolve=True)
+    except (HydraException, OmegaConfBaseException) as error:
+        raise InputError(f"overrides: {' '.join(str(error).split())}") from None
+    assert isinstance(settings, dict)
+    register_members(settings.get("plugins", ()))
+    return build(Study, {str(key): value for key, value in settings.items()})
+
+
+def options(group: str) -> list[str]:
+    """Names of the files of a group."""
+    return sorted(path.stem for path in (CONF / group).glob("*.yaml"))
+
+
+def _prepare(override: str) -> str:
+    """Check a group's choice by name, and let any setting be set: what may be set is the classes' to say."""
+    try:
+        parsed = OverridesParser.create().parse_override(override)
+    except HydraException:
+        raise InputError(f"{override!r} is not an override; write key=value, such as train.steps=200") from None
+    key = parsed.key_or_group
+    if parsed.is_sweep_override():
+        raise InputError(f"{override!r} gives several values; an override takes one (--methods and --seeds take lists)")
+    if (CONF / key).is_dir():
+        if parsed.value() not in options(key):
+            raise InputError(unknown(key, parsed.value(), options(key)))
+        return override
+    groups = sorted(path.name for path in CONF.iterdir() if path.is_dir() and not path.name.startswith("_"))
+    if "." not in key and key not in Study.model_fields:
+        raise InputError(unknown("override", key, {*groups, *Study.model_fields}))
+    plain = not (parsed.is_add() or parsed.is_delete() or parsed.is_force_add())
+    return f"++{override}" if plain else override

@@ -1,0 +1,68 @@
+"""Composition: Hydra groups become validated settings."""
+
+import pytest
+
+from praesidium.component import InputError, build
+from praesidium.experiments.methods import BENCHMARK, METHODS
+from praesidium.experiments.study import CONF, Study, compose, options
+from praesidium.policies.outputs import Free, Residual
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_every_method_composes_and_round_trips(method):
+    study = compose(METHODS[method].overrides)
+
+    assert build(Study, study.settings()) == study
+
+
+@pytest.mark.parametrize("group", [path.name for path in CONF.iterdir() if path.is_dir() and path.name[0] != "_"])
+def test_every_file_of_every_group_composes(group):
+    for name in options(group):
+        assert isinstance(compose([f"{group}={name}"]), Study)
+
+
+def test_overrides_reach_the_component():
+    study = compose(["objective=vrex", "objective.beta=10", "train.steps=7", "policy.output.kind=band"])
+
+    assert study.objective.settings() == {"kind": "vrex", "beta": 10.0}
+    assert study.train.steps == 7
+    assert study.policy.settings()["output"] == {"kind": "band"}
+
+
+def test_hirm_and_its_control_differ_in_the_objective_alone():
+    control, hirm = (compose(METHODS[name].overrides).settings() for name in ("erm_residual", "hirm"))
+
+    assert {key for key in hirm if hirm[key] != control[key]} == {"objective"}
+
+
+def test_published_baselines_are_the_standard_deep_hedge():
+    policies = [compose(METHODS[name].overrides).policy for name in ("erm", "groupdro", "vrex", "irm")]
+
+    assert all(policy == policies[0] for policy in policies)
+    assert policies[0].encoder.kind == "joint"
+    assert isinstance(policies[0].output, Free)
+    assert isinstance(compose(METHODS["hirm"].overrides).policy.output, Residual)
+
+
+def test_the_paper_preset_trains_on_two_environments():
+    assert compose(["study=paper"]).data.train == ("low", "medium")
+    assert len(compose(["study=quick"]).data.train) == 4
+
+
+def test_the_benchmark_holds_the_methods_of_the_crisis_table():
+    assert set(BENCHMARK) <= set(METHODS)
+    assert {"no_hedge", "delta", "whalley_wilmott", "erm", "hirm"} <= set(BENCHMARK)
+
+
+def test_a_plugin_that_cannot_be_imported_is_named():
+    with pytest.raises(InputError, match=r"plugins: 'not_there' cannot be imported"):
+        compose(["plugins=[not_there]"])
+
+
+def test_a_plugin_adds_a_member(tmp_path, monkeypatch):
+    (tmp_path / "own_objective.py").write_text(
+        "from praesidium.objectives.erm import ERM\nclass Own(ERM, kind='own_for_test'):\n    '''Mine.'''\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+
+    assert compose(["plugins=[own_objective]", "objective.kind=own_for_test"]).objective.kind == "own_for_test"
