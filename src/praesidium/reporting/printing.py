@@ -1,0 +1,110 @@
+"""The crisis table for people, on a terminal or in a log."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+from rich.console import Console
+from rich.table import Table
+
+from praesidium.data.volatility import band_of
+
+SCALE = 1e4  # basis points of the spot at inception
+
+
+def print_tables(summary: pd.DataFrame, methods: list[str], console: Console) -> None:
+    """Print, for every data set, the held-out environments and then the real windows.
+
+    Args:
+        summary: from :func:`praesidium.reporting.tables.summarize`.
+        methods: order of the rows; a method without results is shown as missing.
+        console: where to.
+    """
+    for dataset, rows in summary.groupby("dataset", sort=False):
+        seeds = sorted(set(rows.seeds))
+        count = f"{seeds[0]}" if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]}"
+        _headline(f"{dataset}: CVaR-95 of the episodes' loss, bp of spot (seeds: {count})", console)
+        console.print(_table(rows.query("role in ['test', 'validation']"), methods))
+        windows = rows.query("role == 'window'")
+        if len(windows):
+            _headline(f"{dataset}: CVaR-95 of one day's loss in real windows, bp of spot", console)
+            console.print(_table(windows, methods))
+            peaks = windows.groupby("environment", sort=False).highest_volatility.first()
+            bands = [f"{name} {peak:.0%} ({band_of(float(peak))})" for name, peak in peaks.items()]
+            _note(f"highest 20-day volatility and its band: {', '.join(bands)}", console)
+            short = windows.query("cvar95_se.isna()").groupby("environment", sort=False).n_eff.max()
+            if len(short):
+                names = ", ".join(f"{name} ({effective:.1f})" for name, effective in short.items())
+                _note(f"n_eff < 3: no CI for {names}", console)
+    _note("losses are positive and include the premium; ± is one standard error over episodes and seeds", console)
+    _note("vs_erm: median change of the crisis CVaR-95 against erm with the same seed; negative is better", console)
+
+
+def print_environments(rows: list[dict[str, Any]], title: str, console: Console) -> None:
+    """Print one policy's scores, an environment a row."""
+    _headline(title, console)
+    table = Table()
+    for name in ("environment", "role"):
+        table.add_column(name, no_wrap=True)
+    for name in ("CVaR-95 bp", "no premium bp", "mean PnL bp", "max drawdown bp", "turnover", "Sortino"):
+        table.add_column(name, justify="right")
+    for row in rows:
+        bare = [row["cvar95_no_premium"], row["mean_pnl"], row["max_drawdown"]]
+        scaled = ["" if one is None else f"{one * SCALE:.1f}" for one in bare]
+        first = _cell(row["cvar95"], row["cvar95_se"], bold=row["role"] == "test")
+        if row["role"] == "window":
+            first += " a day" if row["cvar95_se"] is not None else " a day, n_eff < 3: no CI"
+        table.add_row(
+            row["environment"], row["role"], first, *scaled, f"{row['turnover']:.2f}", f"{row['sortino']:.2f}"
+        )
+    console.print(table)
+
+
+def _headline(text: str, console: Console) -> None:
+    console.print(text, style="bold", highlight=False, soft_wrap=True)
+
+
+def _note(text: str, console: Console) -> None:
+    console.print(f"  {text}", style="dim", highlight=False, soft_wrap=True)
+
+
+def _table(rows: pd.DataFrame, methods: list[str]) -> Table:
+    """CVaR-95 by method and environment; for the crisis also the change against erm, and what it was paid with."""
+    table = Table()
+    table.add_column("method", no_wrap=True)
+    tests = list(dict.fromkeys(rows.query("role != 'validation'").environment))
+    environments = [*tests, *(name for name in dict.fromkeys(rows.environment) if name not in tests)]
+    crisis = "crisis" in environments
+    for name in environments:
+        table.add_column(name.replace("_", " "), justify="right")
+        if name == "crisis":
+            table.add_column("vs_erm", justify="right")
+    for name in ("mean PnL", "drawdown", "turnover") if crisis else ():
+        table.add_column(f"crisis {name}", justify="right")
+    cells = {(row["method"], row["environment"]): row for row in rows.to_dict("records")}
+    best = rows.groupby("environment").cvar95.min()
+    for method in methods:
+        line = [method]
+        for name in environments:
+            row = cells.get((method, name))
+            line.append(
+                "missing"
+                if row is None
+                else _cell(row["cvar95"], row["cvar95_se"], bold=bool(row["cvar95"] == best[name]))
+            )
+            if name == "crisis":
+                line.append(
+                    "" if row is None or pd.isna(row["vs_erm"]) else f"{row['vs_erm']:+.0%}".replace("-0%", "+0%")
+                )
+        row = cells.get((method, "crisis"))
+        if crisis and row is not None:
+            line += [f"{row[name] * SCALE:.1f}" for name in ("mean_pnl", "max_drawdown")] + [f"{row['turnover']:.2f}"]
+        table.add_row(*line)
+    return table
+
+
+def _cell(value: float, error: float | None, *, bold: bool) -> str:
+    spread = "" if error is None or pd.isna(error) else f" ±{error * SCALE:.1f}"
+    text = f"{value * SCALE:.1f}{spread}"
+    return f"[bold]{text}[/bold]" if bold else text
