@@ -37,7 +37,7 @@ def unknown(what: str, name: object, known: Iterable[str]) -> str:
 class Component(BaseModel):
     """Frozen, validated settings of one member of a family.
 
-    Two components with equal settings are equal, hash alike and have the same :meth:`fingerprint`.
+    Two components with equal settings are equal and have the same :meth:`fingerprint`.
     Unknown fields are refused. :meth:`settings` and ``model_validate`` are inverse to each other.
     """
 

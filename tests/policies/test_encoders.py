@@ -85,6 +85,14 @@ def test_width_and_depth_are_those_of_the_settings(kind, depth, state):
     encoder = Encoder.registry[kind](width=5, depth=depth)
     assert features(encoder, state, noise(96)).shape == (96, 5)
     squares = [one for one in encoder.build(SIZES, seed=7).parameters() if one.shape == (5, 5)]
-    bodies = 2 if kind == "split" else 1
     stem = {"split": 1, "r_only": 1}.get(kind, 0)  # five context features: the first layer is square as well
-    assert len(squares) == bodies * (depth - 1) + stem
+    regime = max(depth, 2) - 1 if kind == "split" else 0  # a layer of its own for the factor, at least
+    assert len(squares) == depth - 1 + regime + stem
+
+
+def test_the_factor_moves_both_ways(state):
+    network = Encoder.registry["split"]().build(SIZES, seed=7)
+    extreme = replace(state, context=50 * torch.randn(state.context.shape, generator=stream("extreme")))
+    _, factor = network.prepare(extreme)
+    assert factor.min() < 0.76
+    assert factor.max() > 1.24

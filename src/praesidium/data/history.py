@@ -138,7 +138,7 @@ class Historical(DataSet, kind="historical"):
         missing: list[str] = []
         for window in self.windows:
             days = window_days(prices.dates, window)
-            if len(days) == 0 or days[-1] < self.lookback or days[0] + self.horizon >= len(prices.dates):
+            if len(days) < 2 or days[-1] < self.lookback or days[0] + self.horizon >= len(prices.dates):
                 missing.append(window.name)
                 continue
             episodes[window.name] = window_episodes(

@@ -11,7 +11,7 @@ from arch.bootstrap import StationaryBootstrap, optimal_block_length
 from numpy.typing import NDArray
 
 from praesidium.data.windows import WindowEpisodes
-from praesidium.diagnostics.scorecard import LEVEL, Scores
+from praesidium.diagnostics.scorecard import LEVEL, Scores, finite
 from praesidium.hedging.episode import Episode, trades
 from praesidium.risk import cvar, max_drawdown, sortino
 
@@ -57,7 +57,7 @@ def daily_scores(episode: Episode, window: WindowEpisodes) -> DailyScores:
         "mean_pnl": daily.mean().item(),
         "max_drawdown": max_drawdown(torch.cat([daily.new_zeros(1), daily.cumsum(0)])).item(),
         "turnover": traded.mean().item(),
-        "sortino": sortino(daily).item(),
+        "sortino": finite(sortino(daily).item()),
     }
     open_episodes = (window.steps >= 0).sum(1)[some.numpy()]
     rows = pd.DataFrame({"date": window.days[some.numpy()], "pnl": daily.numpy(), "open_episodes": open_episodes})

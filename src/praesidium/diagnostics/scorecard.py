@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import math
+
 from praesidium.hedging.episode import Episode
 from praesidium.risk import cvar, cvar_standard_error, sortino
 
 LEVEL = 0.95
 
 Scores = dict[str, float | None]
+
+
+def finite(value: float) -> float | None:
+    """The value, or None where it is not a number: a Sortino ratio without a loss."""
+    return value if math.isfinite(value) else None
 
 
 def scorecard(episode: Episode) -> Scores:
@@ -26,5 +33,5 @@ def scorecard(episode: Episode) -> Scores:
         "mean_pnl": -losses.mean().item(),
         "max_drawdown": episode.drawdown.mean().item(),
         "turnover": episode.turnover.mean().item(),
-        "sortino": sortino(episode.pnl).item(),
+        "sortino": finite(sortino(episode.pnl).item()),
     }

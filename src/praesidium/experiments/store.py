@@ -88,7 +88,7 @@ class Run:
             "seconds": round(seconds, 3),
         }
         write_text(self.folder / METADATA, json.dumps(record, indent=2))
-        write_text(self.folder / FINAL, json.dumps(metrics, indent=2))
+        write_text(self.folder / FINAL, json.dumps(metrics, indent=2, allow_nan=False))
 
 
 class StepLog:

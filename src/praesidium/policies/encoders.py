@@ -11,8 +11,9 @@ from torch import Tensor, nn
 
 from praesidium.component import Component
 from praesidium.hedging.state import State
-from praesidium.policies.layers import Body
+from praesidium.policies.layers import Body, Dense
 from praesidium.policies.policy import Sizes
+from praesidium.training.reproducibility import stream
 
 
 class EncoderNetwork(nn.Module, ABC):
@@ -64,6 +65,7 @@ class ContextOnly(Encoder, kind="r_only"):
 class Split(Encoder, kind="split"):
     """Structural representation times a bounded factor of the regime: f(phi, inventory) (1 + a tanh g(context)).
 
+    The last of the layers of g is linear, so that a factor may fall as far as it may rise.
     An unseen regime cannot move a unit by more than the share ``modulation``.
 
     Attributes:
@@ -74,8 +76,9 @@ class Split(Encoder, kind="split"):
 
     def build(self, sizes: Sizes, *, seed: int) -> EncoderNetwork:
         phi = Body(sizes.phi, self.width, self.depth, seed=seed, name="phi")
-        context = Body(sizes.context, self.width, self.depth, seed=seed, name="context", inventory=False)
-        return Modulated(phi, context, self.modulation)
+        context = Body(sizes.context, self.width, max(1, self.depth - 1), seed=seed, name="context", inventory=False)
+        factor = Dense(self.width, self.width, stream(seed, "init", "factor"))
+        return Modulated(phi, context, factor, self.modulation)
 
 
 class Sequential(EncoderNetwork):
@@ -96,12 +99,12 @@ class Sequential(EncoderNetwork):
 class Modulated(EncoderNetwork):
     """One body for the decision, one that may scale its units within bounds."""
 
-    def __init__(self, phi: Body, context: Body, modulation: float) -> None:
+    def __init__(self, phi: Body, context: Body, factor: Dense, modulation: float) -> None:
         super().__init__()
-        self.phi, self.context, self.modulation = phi, context, modulation
+        self.phi, self.context, self.factor, self.modulation = phi, context, factor, modulation
 
     def prepare(self, state: State) -> tuple[Tensor, ...]:
-        regime = self.context.advance(self.context.prepare(state.context))
+        regime = self.factor(self.context.advance(self.context.prepare(state.context)))
         return self.phi.prepare(state.phi), 1 + self.modulation * torch.tanh(regime)
 
     def step(self, prepared: tuple[Tensor, ...], inventory: Float[Tensor, " paths"]) -> Float[Tensor, "paths width"]:

@@ -54,6 +54,9 @@ class Free(Output, kind="free"):
 class Band(Output, kind="band"):
     """q = last position, clipped to [delta - softplus(y1), delta + softplus(y2)].
 
+    First derivatives are exact. Second ones, which gradient penalties need, leave out that paths change sides between
+    resting and an edge of the band.
+
     Source: Imaki et al. 2021 (arXiv 2103.01775), no-transaction-band network, centered on delta.
     """
 

@@ -55,9 +55,8 @@ def print_environments(rows: list[dict[str, Any]], title: str, console: Console)
         first = _cell(row["cvar95"], row["cvar95_se"], bold=row["role"] == "test")
         if row["role"] == "window":
             first += " a day" if row["cvar95_se"] is not None else " a day, n_eff < 3: no CI"
-        table.add_row(
-            row["environment"], row["role"], first, *scaled, f"{row['turnover']:.2f}", f"{row['sortino']:.2f}"
-        )
+        sortino = "" if row["sortino"] is None else f"{row['sortino']:.2f}"
+        table.add_row(row["environment"], row["role"], first, *scaled, f"{row['turnover']:.2f}", sortino)
     console.print(table)
 
 

@@ -24,7 +24,7 @@ class Recipe(Component):
     """
 
     steps: PositiveInt = 200
-    episodes: PositiveInt = 512
+    episodes: int = Field(default=512, ge=2)
     pool: PositiveInt = 8192
     learning_rate: PositiveFloat = 1e-2
     weight_decay: NonNegativeFloat = 0.0
