@@ -92,7 +92,9 @@ def test_width_and_depth_are_those_of_the_settings(kind, depth, state):
 
 def test_the_factor_moves_both_ways(state):
     network = Encoder.registry["split"]().build(SIZES, seed=7)
-    extreme = replace(state, context=50 * torch.randn(state.context.shape, generator=stream("extreme")))
+    context = 50 * torch.randn(state.context.shape, generator=stream("extreme"), dtype=state.context.dtype)
+    network = network.to(context.dtype)
+    extreme = replace(state, context=context)
     _, factor = network.prepare(extreme)
     assert factor.min() < 0.76
     assert factor.max() > 1.24
