@@ -84,7 +84,8 @@ def train(
     _announce(f"{cell.method} on {cell.dataset}, seed {cell.seed} -> {root}")
     outcome = attempt(run_cell, cell)
     if outcome.status not in {"done", "skipped"}:
-        raise typer.Exit(_complain([f"{outcome.cell}: {outcome.status} {outcome.reason}".rstrip()]))
+        _complain([f"{outcome.cell}: {outcome.status} {outcome.reason}".rstrip()])
+        raise typer.Exit(1)
     _print_run(cell.run.folder)
 
 
@@ -131,9 +132,10 @@ def benchmark(
     cells = _cells(root, datasets, names, seeds or SEEDS[preset.value], preset, overrides, device)
     _announce(f"{len(cells)} cells, {jobs} processes -> {root}")
     failures = follow(run_grid(cells, Local(jobs=jobs)), len(cells))
-    _summarize(root, parse_names(datasets, "datasets"), parse_names(names, "methods"))
-    if failures:
-        raise typer.Exit(_complain(failures))
+    _complain(failures)
+    if len(failures) < len(cells):
+        _summarize(root, parse_names(datasets, "datasets"), parse_names(names, "methods"))
+    raise typer.Exit(1 if failures else 0)
 
 
 @app.command()
@@ -149,8 +151,7 @@ def main() -> None:
     try:
         app()
     except InputError as error:
-        for line in str(error).splitlines():
-            print(f"error: {line}", file=sys.stderr)
+        _complain(str(error).splitlines())
         sys.exit(2)
     except SystemExit as stop:
         if stop.code == INTERRUPTED:
@@ -247,7 +248,6 @@ def _announce(text: str) -> None:
     print(text, file=sys.stderr)
 
 
-def _complain(lines: list[str]) -> int:
+def _complain(lines: list[str]) -> None:
     for line in lines:
         print(f"error: {line}", file=sys.stderr)
-    return 1

@@ -73,7 +73,7 @@ def test_a_device_that_is_not_there_is_refused(tmp_path):
 
 
 def test_train_writes_a_run_that_evaluate_reads(tmp_path):
-    trained = praesidium("train", "--methods", "hirm", "--out", "run", *TINY, cwd=tmp_path)
+    trained = praesidium("train", "--methods", "hirm", "objective.form=nvar", "--out", "run", *TINY, cwd=tmp_path)
     run = tmp_path / "run"
     metrics = json.loads((run / "final_metrics.json").read_text())
     checkpoint = run / "checkpoints" / f"step_{metrics['training/best_step']:06d}.safetensors"
@@ -83,6 +83,7 @@ def test_train_writes_a_run_that_evaluate_reads(tmp_path):
     assert trained.returncode == judged.returncode == elsewhere.returncode == 0, trained.stderr + judged.stderr
     for name in ("config.yaml", "metrics.jsonl", "metadata.json", "episodes.parquet", "checkpoints/last.safetensors"):
         assert (run / name).is_file()
+    assert "hirm objective.form=nvar on synthetic_heston, seed 0" in trained.stdout
     assert metrics["training/optimizer_steps"] == 6
     assert len((run / "metrics.jsonl").read_text().splitlines()) == 6
     again = pd.read_csv(run / "artifacts" / "evaluation_synthetic_heston.csv").set_index("environment")
@@ -176,6 +177,17 @@ def test_an_interrupt_ends_all_processes_and_says_how_to_go_on(tmp_path):
     assert process.returncode == 130
     assert "interrupted; the same command with the same --out continues" in errors
     assert "Traceback" not in errors
+
+
+def test_a_cell_that_fails_is_named_and_shown_as_missing(tmp_path):
+    arguments = ["benchmark", "--datasets", "synthetic_heston", "--methods", "delta,erm", "--seeds", "0", "--jobs", "1"]
+    result = praesidium(*arguments, "--out", "o", *TINY, "train.learning_rate=1e30", cwd=tmp_path)
+
+    assert result.returncode == 1
+    assert "synthetic_heston/erm/seed_0 failed: FloatingPointError" in result.stderr
+    assert "lower train.learning_rate" in result.stderr
+    assert "missing" in result.stdout
+    assert set(pd.read_csv(tmp_path / "o" / "summary.csv").method) == {"delta"}
 
 
 def finished(root: Path) -> list[Path]:

@@ -52,7 +52,8 @@ def cells_of(
     """Compose and check every cell before any is run.
 
     Cells of one data set and seed follow each other, for they share their paths. Each lies in
-    ``root/dataset/method/seed_n``; a single one may be ``flat``, in ``root`` itself.
+    ``root/dataset/method/seed_n``; a single one may be ``flat``, in ``root`` itself, and is named after the method and
+    the overrides that change it.
 
     Raises:
         InputError: if a name is unknown, a setting is out of bounds, a data set cannot be opened, or a folder holds a
@@ -66,10 +67,11 @@ def cells_of(
         for method in methods
         for dataset in datasets
     }
+    changes = [one for one in overrides if one.startswith(("policy", "objective"))] if flat else []
     cells = [
         Cell(
             dataset,
-            method,
+            " ".join([method, *changes]),
             seed,
             studies[dataset, method].settings(),
             root if flat else root / dataset / method / f"seed_{seed}",

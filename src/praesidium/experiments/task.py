@@ -43,10 +43,16 @@ class HedgingTask:
         self.level, self.smoothing, self.cost_smoothing, self.scale = level, smoothing, cost_smoothing, scale
 
     def risks(self, batch: list[slice]) -> tuple[Float[Tensor, " environments"], TailSensitivities]:
-        """Scaled risk of each environment and its sensitivities, on equally many episodes of each."""
+        """Scaled risk of each environment and its sensitivities, on equally many episodes of each.
+
+        Raises:
+            FloatingPointError: if the policy has left the realm of numbers.
+        """
         scene = Scene.join([one.take(run) for one, run in zip(self.scenes, batch, strict=True)])
         with torch.no_grad():
             losses = scene.losses(self.rule.positions(scene.state), smoothing=self.cost_smoothing)
+            if not torch.isfinite(losses).all():
+                raise FloatingPointError("a loss is no longer finite; lower train.learning_rate")
             by_environment = losses.view(len(batch), -1)
             tau, width = tail_edge(by_environment, level=self.level, smoothing=self.smoothing)
             group, member = (by_environment > tau - width).nonzero(as_tuple=True)
