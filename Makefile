@@ -54,7 +54,7 @@ $(DOCS_READY): $(READY)
 train: $(READY) ## train one method: CONFIG=train/irm, or train/smoke for twenty steps
 	$(PRAESIDIUM) train $(if $(filter smoke,$(notdir $(CONFIG))),train.steps=20,--methods $(notdir $(CONFIG))) $(ARGS)
 
-evaluate: $(READY) ## judge a checkpoint: CHECKPOINT=runs/.../checkpoints/step_000150.safetensors
+evaluate: $(READY) ## judge a checkpoint: CHECKPOINT=runs/.../checkpoints/step_000120.safetensors
 	@test -n "$(CHECKPOINT)" || { echo "say which: make evaluate CHECKPOINT=runs/.../checkpoints/step_....safetensors"; exit 2; }
 	$(PRAESIDIUM) evaluate $(CHECKPOINT) $(ARGS)
 
