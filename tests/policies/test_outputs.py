@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 from torch.nn.functional import softplus
 
 from praesidium.policies.encoders import Encoder
-from praesidium.policies.neural import Neural, Trace
+from praesidium.policies.neural import Neural
 from praesidium.policies.outputs import Band, Free, Output, Residual
-from praesidium.policies.policy import Sizes
+from praesidium.policies.policy import Sizes, Trace
 
 SIZES = Sizes(phi=4, context=5, environments=2)
 NUMBERS = st.floats(-20, 20)

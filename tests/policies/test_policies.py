@@ -9,9 +9,9 @@ import torch
 from praesidium.policies import neural
 from praesidium.policies.encoders import Encoder
 from praesidium.policies.heads import Head
-from praesidium.policies.neural import Neural, Trace
+from praesidium.policies.neural import Neural
 from praesidium.policies.outputs import Output
-from praesidium.policies.policy import Policy, Sizes
+from praesidium.policies.policy import Policy, Sizes, Trace
 
 SIZES = Sizes(phi=4, context=5, environments=2)
 NETWORKS = [

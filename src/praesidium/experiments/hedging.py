@@ -26,8 +26,7 @@ from praesidium.hedging.liability import Liability
 from praesidium.hedging.rollout import Rule, Scene, rollout
 from praesidium.hedging.state import StateBuilder, StateSettings
 from praesidium.markets.paths import Paths
-from praesidium.policies.neural import NeuralRule
-from praesidium.policies.policy import Sizes
+from praesidium.policies.policy import Sizes, TrainableRule
 from praesidium.risk import cvar
 from praesidium.training.batching import BalancedBatches
 from praesidium.training.loop import fit, resumable_step
@@ -45,7 +44,9 @@ def perform(study: Study, seed: int, run: Run, *, device: str) -> None:
     builder = state_builder(study.data, study.liability, study.state)
     rule = study.policy.build(Sizes(len(study.state.phi), len(study.state.context), len(study.data.train)), seed=seed)
     metrics: dict[str, Any] = {}
-    if isinstance(rule, NeuralRule):
+    if isinstance(rule, nn.Module):
+        if not isinstance(rule, TrainableRule):
+            raise TypeError(f"{type(rule).__name__} has parameters but is no TrainableRule; it would go untrained")
         metrics = train(study, seed, rule, builder, run, device=device)
     store.write_text(run.folder / store.ARTIFACTS / STATE, json.dumps(builder.learned(), indent=2))
     episodes, windows = evaluate(rule, study, builder, device=device)
@@ -56,7 +57,9 @@ def perform(study: Study, seed: int, run: Run, *, device: str) -> None:
     run.finish(metrics, device=device, seconds=time.perf_counter() - begun)
 
 
-def train(study: Study, seed: int, rule: NeuralRule, builder: StateBuilder, run: Run, *, device: str) -> dict[str, Any]:
+def train(
+    study: Study, seed: int, rule: TrainableRule, builder: StateBuilder, run: Run, *, device: str
+) -> dict[str, Any]:
     """Train a rule in place; returns what is worth knowing about the training."""
     environments, checkpoints = study.data.settings_by_environment, run.folder / store.CHECKPOINTS
     scenes = [

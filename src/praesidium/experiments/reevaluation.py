@@ -10,8 +10,7 @@ from praesidium.component import InputError, build, unknown
 from praesidium.experiments import store
 from praesidium.experiments.hedging import evaluate, flat_scores, read_state
 from praesidium.experiments.study import Study, compose, options, register_members
-from praesidium.policies.neural import NeuralRule
-from praesidium.policies.policy import Sizes
+from praesidium.policies.policy import Sizes, TrainableRule
 from praesidium.training import checkpoints
 
 
@@ -63,7 +62,7 @@ def reevaluate(checkpoint: Path, *, dataset: str | None, device: str) -> Reevalu
         study = study.model_copy(update={"data": data})
     sizes = Sizes(len(study.state.phi), len(study.state.context), len(trained_on.data.train))
     rule = study.policy.build(sizes, seed=names["seed"])
-    assert isinstance(rule, NeuralRule), "only a trained policy has checkpoints"
+    assert isinstance(rule, TrainableRule), "only a trained policy has checkpoints"
     rule.load_state_dict(tensors)
     episodes, windows = evaluate(rule, study, read_state(folder, study), device=device)
     return Reevaluation(

@@ -7,7 +7,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from praesidium.hedging.rollout import Scene
-from praesidium.policies.neural import NeuralRule, Trace
+from praesidium.policies.policy import Trace, TrainableRule
 from praesidium.risk import cvar, smoothed_cvar, tail_edge
 
 
@@ -29,7 +29,7 @@ class HedgingTask:
 
     def __init__(
         self,
-        rule: NeuralRule,
+        rule: TrainableRule,
         scenes: list[Scene],
         validation: list[Scene],
         *,

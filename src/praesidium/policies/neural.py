@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-
 import torch
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 
 from praesidium.hedging.state import State
 from praesidium.policies.encoders import Encoder, EncoderNetwork, Split
 from praesidium.policies.heads import Head, HeadNetwork, Shared
 from praesidium.policies.outputs import Output, Residual
-from praesidium.policies.policy import Policy, Sizes
+from praesidium.policies.policy import Policy, Sizes, Trace, TrainableRule
 
 ROWS = 8192  # (day, path) pairs that the encoder prepares at a time, so that they stay in the cache
 
@@ -37,15 +35,7 @@ class Neural(Policy, kind="neural"):
         return NeuralRule(self.encoder.build(sizes, seed=seed), head, self.output)
 
 
-@dataclass
-class Trace:
-    """Head inputs and outputs of every day of a rollout, with their graph: what head gradients are made of."""
-
-    features: list[Float[Tensor, "paths width"]] = field(default_factory=list)
-    outputs: list[Float[Tensor, "paths outputs"]] = field(default_factory=list)
-
-
-class NeuralRule(nn.Module):
+class NeuralRule(TrainableRule):
     """Encoder, head and output with parameters."""
 
     def __init__(self, encoder: EncoderNetwork, head: HeadNetwork, output: Output) -> None:
@@ -53,12 +43,7 @@ class NeuralRule(nn.Module):
         self.encoder, self.head, self.output = encoder, head, output
 
     def positions(self, state: State, trace: Trace | None = None) -> Float[Tensor, "steps paths"]:
-        """Roll the policy forward: the position of one day is the inventory of the next.
-
-        Args:
-            state: what the policy may look at.
-            trace: filled with what the head saw and said, if given.
-        """
+        """Roll the policy forward: the position of one day is the inventory of the next."""
         mean, deviation = state.inventory
         position, held = torch.zeros_like(state.delta[0]), []
         block = max(1, ROWS // position.shape[0])
