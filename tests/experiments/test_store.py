@@ -28,6 +28,16 @@ def test_other_settings_are_named(run):
         Run(run.folder, {"seed": 0, "train": {"steps": 4, "lr": 1}}).check()
 
 
+def test_a_run_killed_before_its_settings_were_whole_is_begun_anew(run):
+    run.folder.mkdir()
+    (run.folder / "config.yaml.partial").write_text("see")
+
+    assert not run.check()
+    (run.folder / "notes.txt").write_text("mine")
+    with pytest.raises(InputError, match="holds other files"):
+        run.check()
+
+
 def test_a_run_is_held_by_one(run):
     with run.hold(), pytest.raises(Busy), Run(run.folder, run.settings).hold():
         pass

@@ -20,6 +20,7 @@ from praesidium.component import InputError, fingerprint, flatten
 
 CONFIG, LOG, FINAL, METADATA = "config.yaml", "metrics.jsonl", "final_metrics.json", "metadata.json"
 EPISODES, CHECKPOINTS, ARTIFACTS, LOCK = "episodes.parquet", "checkpoints", "artifacts", ".lock"
+PARTIAL = ".partial"  # a file that was being written when its process was killed
 PACKAGES = ("praesidium", "torch", "numpy", "pandas", "arch", "skfolio")
 
 
@@ -47,7 +48,8 @@ class Run:
         """
         config = self.folder / CONFIG
         if not config.is_file():
-            if self.folder.exists() and any(path.name != LOCK for path in self.folder.iterdir()):
+            there = list(self.folder.iterdir()) if self.folder.exists() else []
+            if any(path.name != LOCK and path.suffix != PARTIAL for path in there):
                 raise InputError(f"{self.folder} holds other files, not a run; choose another --out")
             return False
         there = read_config(self.folder)
@@ -129,7 +131,7 @@ def read_config(folder: Path) -> dict[str, Any]:
 def write_text(path: Path, text: str) -> None:
     """Write a file that is either whole or not there."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    scratch = path.with_name(path.name + ".partial")
+    scratch = path.with_name(path.name + PARTIAL)
     scratch.write_text(text)
     os.replace(scratch, path)
 
