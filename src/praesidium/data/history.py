@@ -52,7 +52,8 @@ class Historical(DataSet, kind="historical"):
         windows: stretches that training never touches and that are evaluated day by day.
         crisis: the window before which the shocks of ``past`` environments end.
         window_cost_rate: proportional cost in the windows.
-        block: mean length in days of the blocks of resampled shocks.
+        block: mean length in days of the blocks of resampled shocks. Longer ones than 1 let a network recognize the few
+            training days and foresee the next, and replay rebounds that pull the spot back.
         premium: implied over forecast volatility.
     """
 
