@@ -118,6 +118,17 @@ def test_training_days_keep_clear_of_every_window(sp500):
     assert report["windows_missing"] == []
 
 
+def test_the_record_says_which_crises_the_training_shocks_reach(sp500):
+    coverage = sp500.open().report["tail_coverage"]
+
+    assert {name for name, one in coverage.items() if not one["covered"]} == {
+        "covid_2020",
+        "selloff_2022",
+        "late_2018",
+    }
+    assert all(one["covered"] == (one["pool"] >= one["other"]) for one in coverage.values())
+
+
 @pytest.mark.parametrize(
     ("overrides", "sentence"),
     [

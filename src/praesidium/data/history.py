@@ -163,13 +163,22 @@ class Historical(DataSet, kind="historical"):
             "training_segments": len(segments),
             "gjr": {**vars(gjr), "persistence": gjr.persistence, "volatility": (gjr.variance * TRADING_DAYS) ** 0.5},
             "starts": {name: len(simulator.starts) for name, simulator in simulators.items()},
-            "largest_residual": {name: tail_coverage(pool, pools["training"]).pool for name, pool in pools.items()},
+            "largest_residual": {name: float(np.abs(pool).max()) for name, pool in pools.items()},
             "windows": {
                 name: {"days": len(one.days), "episodes": one.paths.count, "dropped": one.dropped}
                 for name, one in windows.items()
             },
+            "tail_coverage": self._tail_coverage(prices, gjr, pools["training"]),
             "windows_missing": missing,
         }
+
+    def _tail_coverage(self, prices: Prices, gjr: GJR, pool: NDArray[np.float64]) -> dict[str, dict[str, Any]]:
+        """Largest shock of each window against that of the training pool, which cannot simulate a larger one."""
+        returns = prices.log_returns
+        shocks = (returns - gjr.mean) / np.sqrt(gjr.filter(returns, gjr.variance)[:-1])
+        days = {window.name: window_days(prices.dates, window) for window in self.windows}
+        found = {name: tail_coverage(pool, shocks[one[one > 0] - 1]) for name, one in days.items() if len(one) > 1}
+        return {name: {**vars(one), "covered": one.covered} for name, one in found.items()}
 
 
 def _inside(variances: NDArray[np.float64], band: tuple[float, float], name: str, source: str) -> NDArray[np.float64]:
