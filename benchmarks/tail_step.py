@@ -9,7 +9,7 @@ import time
 
 import torch
 
-from praesidium.experiments.hedging import state_builder, training_paths
+from praesidium.experiments.hedging import training_scenes
 from praesidium.experiments.methods import METHODS
 from praesidium.experiments.study import compose
 from praesidium.experiments.task import HedgingTask
@@ -24,9 +24,7 @@ def main() -> None:
     """Measure both sides and print them."""
     torch.set_num_threads(1)
     study = compose([*METHODS["erm"].overrides, f"train.pool={EPISODES}"])
-    builder = state_builder(study.data, study.liability, study.state)
-    pools = training_paths(study.data, EPISODES, 0)
-    scenes = [Scene.make(paths, builder, 0.0005) for paths in pools.values()]
+    scenes = training_scenes(study.data, study.liability, study.state, EPISODES, 0, "cpu")
     rule = study.policy.build(Sizes(len(study.state.phi), len(study.state.context), len(scenes)), seed=0)
     task = HedgingTask(rule, scenes, [], level=0.95, smoothing=0.1, cost_smoothing=1e-3, scale=1.0)
     whole = Scene.join(scenes)

@@ -47,7 +47,7 @@ def perform(study: Study, seed: int, run: Run, *, device: str) -> None:
     if isinstance(rule, nn.Module):
         if not isinstance(rule, TrainableRule):
             raise TypeError(f"{type(rule).__name__} has parameters but is no TrainableRule; it would go untrained")
-        metrics = train(study, seed, rule, builder, run, device=device)
+        metrics = train(study, seed, rule, run, device=device)
     store.write_text(run.folder / store.ARTIFACTS / STATE, json.dumps(builder.learned(), indent=2))
     episodes, windows = evaluate(rule, study, builder, device=device)
     keep_rows(run.folder, episodes, windows)
@@ -57,19 +57,11 @@ def perform(study: Study, seed: int, run: Run, *, device: str) -> None:
     run.finish(metrics, device=device, seconds=time.perf_counter() - begun)
 
 
-def train(
-    study: Study, seed: int, rule: TrainableRule, builder: StateBuilder, run: Run, *, device: str
-) -> dict[str, Any]:
+def train(study: Study, seed: int, rule: TrainableRule, run: Run, *, device: str) -> dict[str, Any]:
     """Train a rule in place; returns what is worth knowing about the training."""
-    environments, checkpoints = study.data.settings_by_environment, run.folder / store.CHECKPOINTS
-    scenes = [
-        Scene.make(paths.to(device=device), builder, environments[name].cost_rate, number)
-        for number, (name, paths) in enumerate(training_paths(study.data, study.train.pool, seed).items())
-    ]
-    validation = [
-        Scene.make(paths.to(device=device), builder, environments[name].cost_rate)
-        for name, paths in validation_paths(study.data, study.evaluation.validation_episodes).items()
-    ]
+    checkpoints, market = run.folder / store.CHECKPOINTS, (study.data, study.liability, study.state)
+    scenes = training_scenes(*market, study.train.pool, seed, device)
+    validation = validation_scenes(*market, study.evaluation.validation_episodes, device)
     rule.to(device)
     reference = torch.stack([cvar(one.losses(one.state.delta), level=study.risk.level) for one in scenes]).mean().item()
     task = HedgingTask(
@@ -178,9 +170,13 @@ def evaluation_paths(data: DataSet, episodes: int) -> dict[str, Paths]:
 
 
 @remember(2)
-def validation_paths(data: DataSet, episodes: int) -> dict[str, Paths]:
-    """The paths on which checkpoints are compared, the same for every method and seed."""
-    return _draw(data, data.validation, episodes, "validation")
+def validation_scenes(
+    data: DataSet, liability: Liability, state: StateSettings, episodes: int, device: str
+) -> list[Scene]:
+    """The scenes on which checkpoints are compared, the same for every method and seed."""
+    builder, paths = state_builder(data, liability, state), _draw(data, data.validation, episodes, "validation")
+    rates = data.settings_by_environment
+    return [Scene.make(one.to(device=device), builder, rates[name].cost_rate) for name, one in paths.items()]
 
 
 @remember(2)
@@ -206,9 +202,16 @@ def describe(data: DataSet, liability: Liability, state: StateSettings, episodes
 
 
 @remember(1)
-def training_paths(data: DataSet, pool: int, seed: int) -> dict[str, Paths]:
-    """The training pool of a seed, the same for every method."""
-    return _draw(data, data.train, pool, seed, "training")
+def training_scenes(
+    data: DataSet, liability: Liability, state: StateSettings, pool: int, seed: int, device: str
+) -> list[Scene]:
+    """The training pool of a seed, a scene for each environment; the same for every method."""
+    builder, pools = state_builder(data, liability, state), _draw(data, data.train, pool, seed, "training")
+    rates = data.settings_by_environment
+    return [
+        Scene.make(paths.to(device=device), builder, rates[name].cost_rate, number)
+        for number, (name, paths) in enumerate(pools.items())
+    ]
 
 
 def _draw(data: DataSet, names: tuple[str, ...], episodes: int, *purpose: str | int) -> dict[str, Paths]:

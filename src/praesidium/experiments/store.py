@@ -48,8 +48,8 @@ class Run:
         """
         config = self.folder / CONFIG
         if not config.is_file():
-            there = list(self.folder.iterdir()) if self.folder.exists() else []
-            if any(path.name != LOCK and path.suffix != PARTIAL for path in there):
+            files = self.folder.iterdir() if self.folder.exists() else ()
+            if any(path.name != LOCK and path.suffix != PARTIAL for path in files):
                 raise InputError(f"{self.folder} holds other files, not a run; choose another --out")
             return False
         there = read_config(self.folder)

@@ -6,6 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from praesidium.diagnostics.scorecard import LEVEL
 from praesidium.hedging.rollout import Scene
 from praesidium.policies.policy import Trace, TrainableRule
 from praesidium.risk import cvar, smoothed_cvar, tail_edge
@@ -67,7 +68,7 @@ class HedgingTask:
     @torch.no_grad()
     def validate(self) -> float:
         """Exact CVaR-95, mean over the validation environments, in units of the spot."""
-        risks = [cvar(one.losses(self.rule.positions(one.state)).double(), level=0.95) for one in self.validation]
+        risks = [cvar(one.losses(self.rule.positions(one.state)).double(), level=LEVEL) for one in self.validation]
         return torch.stack(risks).mean().item()
 
 

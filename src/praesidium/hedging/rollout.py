@@ -49,19 +49,11 @@ class Scene:
     @classmethod
     def join(cls, scenes: list[Scene]) -> Scene:
         """One scene with the paths of all, in their order."""
-        first = scenes[0].state
-        names = ("spot", "delta", "gamma", "phi", "context")
-        joined = {name: torch.cat([getattr(one.state, name) for one in scenes], dim=1) for name in names}
-        labels = [one.state.environment for one in scenes]
-        known = [label for label in labels if label is not None]
-        state = replace(
-            first,
-            **joined,
-            cost_rate=torch.cat([one.state.cost_rate for one in scenes]),
-            environment=torch.cat(known) if len(known) == len(labels) else None,
+        return cls(
+            state=State.join([one.state for one in scenes]),
+            gains=torch.cat([one.gains for one in scenes], dim=1),
+            owed=torch.cat([one.owed for one in scenes]),
         )
-        gains = torch.cat([one.gains for one in scenes], dim=1)
-        return cls(state=state, gains=gains, owed=torch.cat([one.owed for one in scenes]))
 
     def take(self, paths: Tensor | slice) -> Scene:
         """The scene on the chosen paths."""

@@ -18,6 +18,8 @@ from praesidium.hedging.liability import Liability
 from praesidium.hedging.volatility import Forecast, GreekVolatility, Parameters
 from praesidium.markets.paths import Paths
 
+BY_DAY_AND_PATH = ("spot", "delta", "gamma", "phi", "context")
+
 
 @dataclass(frozen=True)
 class State:
@@ -47,15 +49,25 @@ class State:
 
     def take(self, paths: Tensor | slice) -> State:
         """The state on the chosen paths."""
-        names = ("spot", "delta", "gamma", "phi", "context")
-        picked = {name: getattr(self, name)[:, paths] for name in names}
+        picked = {name: getattr(self, name)[:, paths] for name in BY_DAY_AND_PATH}
         environment = None if self.environment is None else self.environment[paths]
         return replace(self, **picked, cost_rate=self.cost_rate[paths], environment=environment)
 
     def days(self, days: slice) -> State:
         """The state on the chosen days."""
-        names = ("spot", "delta", "gamma", "tau", "phi", "context")
-        return replace(self, **{name: getattr(self, name)[days] for name in names})
+        return replace(self, **{name: getattr(self, name)[days] for name in (*BY_DAY_AND_PATH, "tau")})
+
+    @classmethod
+    def join(cls, states: Sequence[State]) -> State:
+        """One state with the paths of all, in their order; labelled only if all are."""
+        joined = {name: torch.cat([getattr(one, name) for one in states], dim=1) for name in BY_DAY_AND_PATH}
+        labels = [one.environment for one in states if one.environment is not None]
+        return replace(
+            states[0],
+            **joined,
+            cost_rate=torch.cat([one.cost_rate for one in states]),
+            environment=torch.cat(labels) if len(labels) == len(states) else None,
+        )
 
 
 class StateSettings(Component):

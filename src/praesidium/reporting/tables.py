@@ -38,12 +38,10 @@ class Results:
 
     Attributes:
         cells: one row a data set, method, seed and environment, with the measures.
-        runs: number of runs that are done.
         unfinished: runs that were begun but are not done.
     """
 
     cells: pd.DataFrame
-    runs: int
     unfinished: tuple[str, ...]
 
 
@@ -55,19 +53,17 @@ def read_results(root: Path) -> Results:
     """
     rows: list[dict[str, Any]] = []
     unfinished: list[str] = []
-    runs = 0
     for config in sorted(root.glob(f"*/*/seed_*/{store.CONFIG}")):
         folder = config.parent
         settings = store.read_config(folder)
         if not (folder / store.FINAL).is_file():
             unfinished.append(str(folder.relative_to(root)))
             continue
-        runs += 1
         names = {"dataset": settings["dataset"], "method": settings["method"], "seed": settings["seed"]}
         rows.extend({**names, **row} for row in environment_rows(read_metrics(folder), settings["data"]))
     if not rows:
         raise InputError(f"{root}: there is no finished run here; run praesidium benchmark --out {root} first")
-    return Results(pd.DataFrame(rows), runs, tuple(unfinished))
+    return Results(pd.DataFrame(rows), tuple(unfinished))
 
 
 def read_metrics(folder: Path) -> dict[str, Any]:
