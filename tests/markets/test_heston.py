@@ -3,6 +3,7 @@ import math
 import pytest
 import torch
 
+from praesidium.markets import heston
 from praesidium.markets.heston import Heston
 from praesidium.markets.market import Market
 
@@ -112,6 +113,13 @@ def test_the_number_of_threads_does_not_matter():
 def test_the_first_steps_do_not_know_how_many_follow():
     short, long = draw(WILD, steps=3, paths=100), draw(WILD, steps=9, paths=100)
     assert all(torch.equal(few, many[:4]) for few, many in zip(short, long, strict=True))
+
+
+@EITHER
+def test_the_number_of_days_at_once_does_not_matter(settings, monkeypatch):
+    at_once = draw(settings, paths=100, steps=9)
+    monkeypatch.setattr(heston, "BLOCK", 250)  # two days, and one in the end
+    torch.testing.assert_close(draw(settings, paths=100, steps=9), at_once)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])

@@ -13,7 +13,7 @@ from torch import Tensor
 from praesidium.markets.market import Market
 
 PSI_C = 1.5  # relative variance of the next v, beyond which its law is taken as exponential with an atom at zero
-BLOCK = 32000  # paths; torch splits work over threads from 32768 elements on
+BLOCK = 32000  # numbers in one operation; torch splits it over threads from 32768 on
 
 
 class Heston(Market, kind="heston"):
@@ -66,8 +66,8 @@ class Heston(Market, kind="heston"):
     ) -> Float[Tensor, "*shape"]:
         """theta + (v - theta) (1 - e^{-kappa T}) / (kappa T), which is v at T = 0."""
         decay = self.kappa * torch.as_tensor(years, dtype=variance.dtype, device=variance.device)
-        weight = torch.where(decay > 0, -torch.expm1(-decay) / torch.where(decay > 0, decay, 1), 1)
-        return variance + (self.theta - variance) * (1 - weight)
+        weight = torch.where(decay > 0, -torch.expm1(-decay) / torch.where(decay > 0, decay, 1), 1.0)
+        return torch.lerp(variance.new_tensor(self.theta), variance, weight)
 
     def _fill(
         self,
@@ -76,62 +76,114 @@ class Heston(Market, kind="heston"):
         dt: float,
         generator: torch.Generator,
     ) -> None:
-        kappa, theta, xi, rho = self.kappa, self.theta, self.xi, self.rho
+        """The variance goes day by day; the spot follows it for as many days at once as BLOCK allows.
+
+        With few paths a call of torch costs as much as its arithmetic. Hence the days at once, results that go to
+        buffers or in place, and tensors for the constants that torch would else wrap into one at each call.
+        """
+        kappa, theta, xi = self.kappa, self.theta, self.xi
         kept, lost = math.exp(-kappa * dt), -math.expm1(-kappa * dt)
         # Conditional mean and half the conditional variance of the next v, both linear in v.
-        mean_0, mean_1 = theta * lost, kept
-        half_0, half_1 = theta * xi**2 * lost**2 / (4 * kappa), xi**2 * kept * lost / (2 * kappa)
-        # Log-return = shift(v) - K3 v / 2 + K2 v' + sqrt(K3 (v + v')) Z; shift makes the spot a martingale.
+        mean_0, mean_1 = spot.new_tensor(theta * lost), kept
+        half_0, half_1 = spot.new_tensor(theta * xi**2 * lost**2 / (4 * kappa)), xi**2 * kept * lost / (2 * kappa)
+        one, half, least = (spot.new_tensor(number) for number in (1.0, 0.5, 2 / PSI_C))
+
+        paths = spot.shape[1]
+        days = max(min(BLOCK // paths, len(spot) - 1), 1)
+        normals = spot.new_empty(days, 2, paths)
+        means, scales = spot.new_empty(2, days, paths)
+        ratio, work = spot.new_empty(2, paths)
+        spots, variances = spot.unbind(), variance.unbind()
+        rows = list(zip(normals, normals[:, 0], means, scales, strict=True))
+
+        low, high = self.v0
+        v = variances[0].uniform_(generator=generator).mul_(high - low).add_(low)
+        spots[0].zero_()  # the logarithm, as in all of a chunk of days until its end
+        for start in range(1, len(spot), days):
+            stop = min(start + days, len(spot))
+            exponential = []
+            for t, (pair, z, mean, scale) in zip(range(start, stop), rows, strict=False):
+                pair.normal_(generator=generator)
+                torch.add(mean_0, v, alpha=mean_1, out=mean)
+                torch.add(half_0, v, alpha=half_1, out=work)
+                torch.square(mean, out=ratio).div_(work)  # 2 / psi
+                v = variances[t]
+                if ratio.amin().item() >= 2 / PSI_C:
+                    _quadratic(mean, ratio, z, one, work, scale, v)
+                    continue
+                few = (ratio < least).nonzero().view(-1)
+                mean_few, ratio_few, z_few = (x.index_select(0, few) for x in (mean, ratio, z))
+                _quadratic(mean, ratio.clamp_(min=2 / PSI_C), z, one, work, scale, v)
+                q, after_few = _exponential(mean_few, ratio_few, z_few, half)
+                v.scatter_(0, few, after_few)
+                exponential.append((few + (t - start) * paths, mean_few, q))
+            n = stop - start
+            before, after = variance[start - 1 : stop - 1], variance[start:stop]
+            twice = self._twice_log_returns(before, after, means[:n], scales[:n], normals[:n], exponential, dt)
+            for t, row in zip(range(start, stop), twice.unbind(), strict=True):
+                torch.add(spots[t - 1], row, alpha=0.5, out=spots[t])
+            spot[start - 1 : stop - 1].exp_()
+        spots[-1].exp_()
+
+    def _twice_log_returns(
+        self,
+        before: Float[Tensor, "days block"],
+        after: Float[Tensor, "days block"],
+        mean: Float[Tensor, "days block"],
+        scale: Float[Tensor, "days block"],
+        normals: Float[Tensor, "days 2 block"],
+        exponential: list[tuple[Tensor, Tensor, Tensor]],
+        dt: float,
+    ) -> Float[Tensor, "days block"]:
+        """Twice shift(v) - K3 v / 2 + K2 v' + sqrt(K3 (v + v')) Z, where shift makes the spot a martingale.
+
+        ``exponential`` has index, mean and q of that branch, day by day. The draws of v', mean and scale are
+        overwritten, to stay in the cache.
+        """
+        kappa, theta, xi, rho = self.kappa, self.theta, self.xi, self.rho
         K0 = -rho * kappa * theta * dt / xi
         K1 = 0.5 * dt * (kappa * rho / xi - 0.5) - rho / xi
         K2 = 0.5 * dt * (kappa * rho / xi - 0.5) + rho / xi
         K3 = 0.5 * dt * (1 - rho**2)
         A = K2 + 0.5 * K3
 
-        low, high = self.v0
-        v = torch.rand(spot.shape[1], dtype=spot.dtype, device=spot.device, generator=generator)
-        v = v.mul_(high - low).add_(low)
-        log_spot = torch.zeros_like(v)
-        normals = v.new_empty(2, len(v))
-        spot[0], variance[0] = 1.0, v
-        for t in range(1, len(spot)):
-            z_variance, z_spot = normals.normal_(generator=generator)
-            mean = (v * mean_1).add_(mean_0)
-            ratio = mean.square() / (v * half_1).add_(half_0)  # 2 / psi
-            after, shift = _quadratic(mean, ratio, z_variance, A)
-            if ratio.amin() < 2 / PSI_C:
-                few = (ratio < 2 / PSI_C).nonzero().squeeze(-1)
-                after_few, shift_few = _exponential(mean.take(few), ratio.take(few), z_variance.take(few), A)
-                after.scatter_(0, few, after_few)
-                shift.scatter_(0, few, shift_few)
-            if A > 0 and not math.isfinite(shift.amin()):
-                # E[e^{A v'}] is infinite for large v; the scheme goes without the correction there.
-                shift = torch.where(shift.isfinite(), shift, (v * (K1 + 0.5 * K3)).add_(K0))
-            shift.add_(after, alpha=K2).sub_(v, alpha=0.5 * K3)
-            log_spot += shift.addcmul_((v + after).sqrt_(), z_spot, value=math.sqrt(K3))
-            torch.exp(log_spot, out=spot[t])
-            variance[t] = v = after
+        work, z = normals.unbind(1)
+        rest, twice = mean.sub_(scale), scale.mul_(-2 * A)
+        rest.div_(torch.add(twice, 1, out=work))
+        twice.log1p_().sub_(rest, alpha=2 * A)  # -2 log E[e^{A v'}], not finite where that mean does not exist
+        if exponential:
+            few, mean_few, q = (torch.cat(parts) for parts in zip(*exponential, strict=True))
+            tilt = A * mean_few
+            twice.view(-1).scatter_(0, few, -2 * torch.log1p(q * tilt / (q - tilt).clamp_(min=0)))
+        if A > 0 and not math.isfinite(twice.amin()):
+            # E[e^{A v'}] is infinite for large v; the scheme goes without the correction there.
+            twice = torch.where(twice.isfinite(), twice, (before * (2 * K1 + K3)).add_(2 * K0))
+        twice.add_(after, alpha=2 * K2).sub_(before, alpha=K3)
+        total = torch.add(before, after, out=work)
+        if exponential:
+            total.clamp_(min=torch.finfo(total.dtype).tiny)  # the root of zero takes four times as long
+        return twice.addcmul_(total.sqrt_(), z, value=2 * math.sqrt(K3))
 
 
 def _quadratic(
-    mean: Float[Tensor, " paths"], ratio: Float[Tensor, " paths"], z: Float[Tensor, " paths"], A: float
-) -> tuple[Float[Tensor, " paths"], Float[Tensor, " paths"]]:
-    """v' = a (b + z)^2 and -log E[e^{A v'}]; not finite where that mean does not exist."""
-    ratio = ratio.clamp(min=2 / PSI_C)  # where it is less, the other branch overwrites the result
-    excess = ratio - 1
-    root = (excess * ratio).sqrt_()
-    a = mean / (ratio + root)
-    log = a * (-2 * A)
-    rest = (mean - a) / (log + 1)
-    after = excess.add_(root).sqrt_().add_(z).square_().mul_(a)
-    return after, log.log1p_().mul_(0.5).sub_(rest, alpha=A)
+    mean: Float[Tensor, " paths"],
+    ratio: Float[Tensor, " paths"],
+    z: Float[Tensor, " paths"],
+    one: Float[Tensor, ""],
+    work: Float[Tensor, " paths"],
+    scale: Float[Tensor, " paths"],
+    after: Float[Tensor, " paths"],
+) -> None:
+    """v' = scale (b + z)^2, with scale = mean / (1 + b^2)."""
+    torch.sub(ratio, one, out=work).mul_(ratio).sqrt_().add_(ratio)  # 1 + b^2
+    torch.div(mean, work, out=scale)
+    torch.mul(work.sub_(one).sqrt_().add_(z).square_(), scale, out=after)
 
 
 def _exponential(
-    mean: Float[Tensor, " some"], ratio: Float[Tensor, " some"], z: Float[Tensor, " some"], A: float
-) -> tuple[Float[Tensor, " some"], Float[Tensor, " some"]]:
-    """v' = 0 with probability 1 - q, else exponential of mean ``mean / q``; and -log E[e^{A v'}] as above."""
-    q = 2 * ratio / (2 + ratio)
-    above = 0.5 * torch.erfc(z * math.sqrt(0.5))  # 1 - U; erfc keeps the tail that ndtr rounds to zero
-    tilt = A * mean
-    return (q / above).log_().clamp_(min=0) * mean / q, -torch.log1p(q * tilt / (q - tilt).clamp_(min=0))
+    mean: Float[Tensor, " few"], ratio: Float[Tensor, " few"], z: Float[Tensor, " few"], half: Float[Tensor, ""]
+) -> tuple[Float[Tensor, " few"], Float[Tensor, " few"]]:
+    """Probability q that v' is not zero; and v', which then is exponential of mean ``mean / q``."""
+    q = ratio.reciprocal_().add_(half).reciprocal_()
+    above = z.mul_(math.sqrt(0.5)).erfc_().mul_(half)  # 1 - U; erfc keeps the tail that ndtr rounds to zero
+    return q, torch.div(q, above).log_().clamp_(min=0).mul_(mean).div_(q)
