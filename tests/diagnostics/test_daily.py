@@ -10,7 +10,8 @@ import torch
 from praesidium.data.prices import Prices
 from praesidium.data.splits import Window
 from praesidium.data.windows import window_episodes
-from praesidium.diagnostics.daily import bootstrap_error, daily_scores, effective_sample
+from praesidium.diagnostics.bootstrap import block_length, bootstrap_error
+from praesidium.diagnostics.daily import daily_scores, effective_sample
 from praesidium.hedging.episode import settle
 from praesidium.hedging.liability import EuropeanCall
 from praesidium.markets.garch import GJR
@@ -83,7 +84,7 @@ def test_a_long_window_has_one():
     losses = -daily.rows.pnl.to_numpy()
     assert len(losses) == len(episodes.days) - 1
     assert daily.effective == pytest.approx(0.05 * len(losses))
-    assert daily.scores["cvar95_se"] == bootstrap_error(losses)
+    assert daily.scores["cvar95_se"] == bootstrap_error(losses, block=block_length(losses))
     assert daily.scores["cvar95"] == cvar(torch.as_tensor(losses), level=0.95).item()
     assert daily.rows.open_episodes.tolist()[:12] == [*range(1, 11), 10, 10]
 
@@ -99,10 +100,10 @@ def test_the_bootstrap_is_the_same_every_time():
     losses = np.random.default_rng(0).normal(size=200)
     np.random.seed(1)
     torch.manual_seed(1)
-    first = bootstrap_error(losses)
+    first = bootstrap_error(losses, block=5)
     np.random.seed(2)
     torch.manual_seed(2)
-    assert bootstrap_error(losses) == first
+    assert bootstrap_error(losses, block=5) == first
 
 
 def test_the_bootstrap_error_of_independent_days_is_the_asymptotic_one():
@@ -110,7 +111,7 @@ def test_the_bootstrap_error_of_independent_days_is_the_asymptotic_one():
     for seed in range(4):
         losses = np.random.default_rng(seed).normal(size=1000)
         asymptotic = cvar_standard_error(torch.as_tensor(losses), level=0.95).item()
-        errors.append(bootstrap_error(losses) / asymptotic)
+        errors.append(bootstrap_error(losses, block=block_length(losses)) / asymptotic)
     assert np.mean(errors) == pytest.approx(1, abs=0.15)
 
 
@@ -120,12 +121,13 @@ def test_dependence_takes_away_from_the_effective_sample():
     level = 0.0
     for day, shock in enumerate(shocks):
         slow[day] = level = 0.98 * level + shock
-    assert effective_sample(shocks) == pytest.approx(50)
-    assert effective_sample(slow) < 25
+    assert effective_sample(1000, block=block_length(shocks)) == pytest.approx(50)
+    assert effective_sample(1000, block=block_length(slow)) < 25
 
 
 @pytest.mark.parametrize("days", [1, 2, 5, 19, 20, 40])
 def test_few_or_equal_days_make_no_noise(days):
     for losses in (np.random.default_rng(0).normal(size=days), np.zeros(days)):
-        assert effective_sample(losses) == pytest.approx(0.05 * days)
-        assert np.isfinite(bootstrap_error(losses))
+        block = block_length(losses)
+        assert effective_sample(days, block=block) == pytest.approx(0.05 * days)
+        assert np.isfinite(bootstrap_error(losses, block=block))

@@ -4,19 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
 import pandas as pd
 import torch
-from arch.bootstrap import StationaryBootstrap, optimal_block_length
-from numpy.typing import NDArray
 
 from praesidium.data.windows import WindowEpisodes
+from praesidium.diagnostics.bootstrap import block_length, bootstrap_error
 from praesidium.diagnostics.scorecard import LEVEL, Scores, finite
 from praesidium.hedging.episode import Episode, trades
 from praesidium.risk import cvar, max_drawdown, sortino
 
-SHORTEST_BLOCK = 5.0
-DRAWS = 1000
 ENOUGH = 3.0
 
 
@@ -46,9 +42,10 @@ def daily_scores(episode: Episode, window: WindowEpisodes) -> DailyScores:
     profit = window.ladder(episode.daily)
     some = torch.isfinite(profit)
     daily, losses = profit[some], -profit[some]
-    effective, error = effective_sample(losses.numpy()), None
+    block = block_length(losses.numpy())
+    effective, error = effective_sample(len(losses), block=block), None
     if effective >= ENOUGH:
-        error = bootstrap_error(losses.numpy())
+        error = bootstrap_error(losses.numpy(), block=block)
     traded = window.ladder(trades(episode.positions).abs())[some]
     scores: Scores = {
         "cvar95": cvar(losses, level=LEVEL).item(),
@@ -64,22 +61,6 @@ def daily_scores(episode: Episode, window: WindowEpisodes) -> DailyScores:
     return DailyScores(scores, rows, effective, window.highest_volatility)
 
 
-def effective_sample(losses: NDArray[np.float64]) -> float:
+def effective_sample(days: int, *, block: float) -> float:
     """The smaller of independent blocks and tail days: a CVaR-95 rests on the worst 5 % of the rows."""
-    return min(len(losses) / _block(losses), (1 - LEVEL) * len(losses))
-
-
-def bootstrap_error(losses: NDArray[np.float64]) -> float:
-    """Standard error of the daily CVaR-95 by stationary bootstrap.
-
-    Source: Politis and Romano 1994; mean block by Patton, Politis and White 2009, at least five days.
-    """
-    bootstrap = StationaryBootstrap(round(_block(losses)), losses, seed=0)
-    draws = [cvar(torch.as_tensor(data[0][0]), level=LEVEL).item() for data in bootstrap.bootstrap(DRAWS)]
-    return float(np.std(draws, ddof=1))
-
-
-def _block(losses: NDArray[np.float64]) -> float:
-    if len(losses) < 4 * SHORTEST_BLOCK or np.ptp(losses) == 0:  # no autocorrelation to be had
-        return SHORTEST_BLOCK
-    return max(SHORTEST_BLOCK, float(optimal_block_length(losses)["stationary"].iloc[0]))
+    return min(days / block, (1 - LEVEL) * days)
