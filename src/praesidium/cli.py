@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -40,6 +40,8 @@ class Preset(StrEnum):
 Overrides = Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Hydra overrides.")]
 PresetOption = Annotated[Preset, typer.Option(help="Size: quick (minutes), standard (10 seeds), paper (30 seeds).")]
 Device = Annotated[str, typer.Option(help="cpu, cuda, cuda:0 or mps.")]
+Jobs = Annotated[int | None, typer.Option(min=1, help="Worker processes.  [default: planned]")]
+Stack = Annotated[int | None, typer.Option(min=1, help="Seeds that train as one.  [default: planned]")]
 Out = Annotated[Path | None, typer.Option(help="Folder for the results.", metavar="DIR")]
 
 
@@ -74,7 +76,7 @@ def train(
 ) -> None:
     """Train one policy and judge it in every environment."""
     from praesidium.experiments.engines import attempt
-    from praesidium.experiments.grid import parse_names, parse_seeds, run_cell
+    from praesidium.experiments.grid import parse_names, parse_seeds, run_batch
 
     for what, names in (("datasets", parse_names(datasets, "datasets")), ("methods", parse_names(methods, "methods"))):
         _one(what, names)
@@ -82,7 +84,7 @@ def train(
     root = out or Path("runs") / datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
     (cell,) = _cells(root, datasets, methods, seeds, preset, overrides, device, flat=True)
     _announce(f"{cell.method} on {cell.dataset}, seed {cell.seed} -> {root}")
-    outcome = attempt(run_cell, cell)
+    (outcome,) = attempt(run_batch, [cell])
     if outcome.status not in {"done", "skipped"}:
         _complain([f"{outcome.cell}: {outcome.status} {outcome.reason}".rstrip()])
         raise typer.Exit(1)
@@ -118,24 +120,51 @@ def benchmark(
     methods: Annotated[str | None, typer.Option(help="Methods, a,b.  [default: all of the crisis table]")] = None,
     seeds: Annotated[str | None, typer.Option(help="Seeds, 0,1,2 or 0..29.  [default: by preset]")] = None,
     device: Device = "cpu",
-    jobs: Annotated[int, typer.Option(min=1, help="Worker processes.")] = os.cpu_count() or 1,
+    jobs: Jobs = None,
+    stack: Stack = None,
     out: Out = None,
 ) -> None:
     """Train and judge every method on every data set, and print the crisis table. Run it again to resume."""
     from praesidium.experiments.engines import Local
     from praesidium.experiments.grid import SEEDS, parse_names, run_grid
     from praesidium.experiments.methods import BENCHMARK
+    from praesidium.experiments.planner import plan
     from praesidium.reporting.progress import follow
 
     root = out or Path("results") / preset.value
     names = methods or ",".join(BENCHMARK)
     cells = _cells(root, datasets, names, seeds or SEEDS[preset.value], preset, overrides, device)
-    _announce(f"{len(cells)} cells, {jobs} processes -> {root}")
-    failures = follow(run_grid(cells, Local(jobs=jobs)), len(cells))
+    planned = plan(cells, jobs=jobs, stack=stack)
+    before = len(cells) - sum(len(batch) for batch in planned.batches)
+    _announce(f"{len(cells)} cells -> {root}")
+    _announce(planned.reason)
+    failures = follow(run_grid(planned.batches, Local(jobs=planned.jobs), root), len(cells), before=before)
     _complain(failures)
     if len(failures) < len(cells):
         _summarize(root, parse_names(datasets, "datasets"), parse_names(names, "methods"))
     raise typer.Exit(1 if failures else 0)
+
+
+@app.command()
+def profile(
+    overrides: Overrides = None,
+    preset: PresetOption = Preset.quick,
+    datasets: Annotated[str, typer.Option(help="Data sets, a,b.")] = "synthetic_heston",
+    methods: Annotated[str, typer.Option(help="Methods, a,b.")] = "delta,erm,hirm",
+    seeds: Annotated[str, typer.Option(help="Seeds, 0,1,2 or 0..29.")] = "0",
+    device: Device = "cpu",
+    stack: Stack = None,
+) -> None:
+    """Run a study in one process, keep nothing, and print where the time goes."""
+    from praesidium.experiments.planner import plan
+    from praesidium.experiments.profiling import profile as run
+    from praesidium.reporting.printing import print_profiles
+
+    with TemporaryDirectory() as nowhere:
+        cells = _cells(Path(nowhere), datasets, methods, seeds, preset, overrides, device)
+        planned = plan(cells, jobs=1, stack=stack)
+    _announce(planned.reason)
+    print_profiles(run(planned, device), _console())
 
 
 @app.command()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -94,13 +96,25 @@ def tail_edge(
     eps = torch.finfo(losses.dtype).eps
     resolved = 1000 * eps * (losses.abs().amax(-1, keepdim=True) + eps)  # rounding must not fill or empty the boundary
     width = torch.maximum(smoothing * losses.std(-1, keepdim=True), resolved)
-    low, high = losses.amin(-1, keepdim=True) - width, losses.amax(-1, keepdim=True) + width
-    steps = 60 if losses.dtype == torch.float64 else 30  # halves the bracket down to the spacing of floats
-    for _ in range(steps):
-        middle = (low + high) / 2
-        too_low = soft_step(losses - middle, width).mean(-1, keepdim=True) > 1 - level
-        low, high = torch.where(too_low, middle, low), torch.where(too_low, high, middle)
-    return (low + high) / 2, width
+    mass, episodes = (1 - level) * losses.shape[-1], losses.shape[-1]
+    worst = losses.double().topk(min(episodes, 2 * math.ceil(mass) + 64), dim=-1, sorted=False).values
+    tau = _where_filled(worst, width.double(), mass)
+    if worst.shape[-1] < episodes and (worst.amin(-1, keepdim=True) > tau - width).any():
+        tau = _where_filled(losses.double(), width.double(), mass)  # the boundary reaches below the worst looked at
+    return tau.to(losses.dtype), width
+
+
+def _where_filled(
+    losses: Float[Tensor, "*batch episodes"], width: Float[Tensor, "*batch 1"], mass: float
+) -> Float[Tensor, "*batch 1"]:
+    """The tau at which sum soft_step(losses - tau) = mass: that sum is linear between the points losses +- width."""
+    points, order = torch.cat([losses + width, losses - width], dim=-1).sort(dim=-1, descending=True)
+    enters = torch.where(order < losses.shape[-1], 1.0, -1.0).to(losses.dtype)
+    inside = enters.cumsum(-1)[..., :-1]  # losses on the boundary, between a point and the next lower one
+    filled = (inside * -points.diff(dim=-1)).cumsum(-1) / (2 * width)  # at the lower end of each interval
+    place = (filled < mass).sum(-1, keepdim=True).clamp(max=filled.shape[-1] - 1)
+    below, slope = (one.gather(-1, place) for one in (filled, inside))
+    return points.gather(-1, place + 1) + (below - mass) * 2 * width / slope.clamp(min=1)
 
 
 def smoothed_cvar(

@@ -32,9 +32,31 @@ def network(encoder=None, output=None, head=None):
     return policy.build(SIZES, seed=5).double()
 
 
-def task_of(rule, scenes, *, cost_smoothing=ROUNDING, scale=1.0):
-    options = {"level": LEVEL, "smoothing": SMOOTHING, "cost_smoothing": cost_smoothing, "scale": scale}
-    return HedgingTask(rule, scenes, scenes, **options)
+def task_of(rule, scenes, *, cost_smoothing=ROUNDING, scale=1.0, tile=4096):
+    options = {"level": LEVEL, "smoothing": SMOOTHING, "cost_smoothing": cost_smoothing, "tile": tile}
+    return HedgingTask(rule, [scenes], scenes, scale=[scale], **options)
+
+
+def values_of(rule):
+    return torch.cat([one.detach().flatten() for one in rule.parameters()]).unsqueeze(0)
+
+
+def measure(rule, scenes, batch=BATCH, **options):
+    """One step of one replica."""
+    return task_of(rule, scenes, **options).measure(values_of(rule), [batch], [0])
+
+
+def gradient(rule, scenes, loss, **options):
+    """Gradient in all parameters of a loss made of what was measured."""
+    measured = measure(rule, scenes, **options)
+    return measured.gradient(loss(measured).reshape(1))[0]
+
+
+def flat_gradient(value, rule, **options):
+    """The same by the graph of all episodes."""
+    parts = torch.autograd.grad(value, list(rule.parameters()), allow_unused=True, **options)
+    pairs = zip(parts, rule.parameters(), strict=True)
+    return torch.cat([(torch.zeros_like(one) if part is None else part).flatten() for part, one in pairs])
 
 
 def smoothed_cvar(losses, width=None):
@@ -70,47 +92,27 @@ def head_gradients(risks, rule, *, graph=False):
 
 @networks
 @pytest.mark.parametrize("cost_smoothing", [0.0, ROUNDING])
-def test_the_tail_alone_gives_the_risks_and_their_gradient(encoder, output, cost_smoothing, scenes):
-    rule = network(encoder, output)
-    risks, sensitivities = task_of(rule, scenes, cost_smoothing=cost_smoothing).risks(BATCH)
-    assert len(sensitivities._group) < 80
+@pytest.mark.parametrize("tile", [4096, 50])
+def test_the_tail_alone_gives_the_risks_and_their_gradient(encoder, output, cost_smoothing, tile, scenes):
+    rule, options = network(encoder, output), {"cost_smoothing": cost_smoothing, "tile": tile}
+    measured = measure(rule, scenes, **options)
+    assert len(measured._tails[0].losses) < 80
     full = torch.stack([smoothed_cvar(one) for one in losses_of(rule, scenes, cost_smoothing=cost_smoothing)])
-    torch.testing.assert_close(risks, full, atol=1e-12, rtol=0)
-    for one, other in zip(risks, full, strict=True):
-        ours, theirs = (
-            torch.autograd.grad(risk, list(rule.parameters()), retain_graph=True, allow_unused=True)
-            for risk in (one, other)
-        )
-        for a, b in zip(ours, theirs, strict=True):
-            torch.testing.assert_close(a, b, atol=1e-10, rtol=1e-10)
+    torch.testing.assert_close(measured.risks[0], full, atol=1e-12, rtol=0)
+    for number, other in enumerate(full):
+        ours = gradient(rule, scenes, lambda it, number=number: it.risks[0, number], **options)
+        theirs = flat_gradient(other, rule, retain_graph=True)
+        torch.testing.assert_close(ours, theirs, atol=1e-12, rtol=1e-12)
 
 
-def test_single_precision_gives_the_gradient_to_its_own_precision(scenes, builder, calm, wild):
-    rule = network(Split(width=8))
-    single = [
-        Scene.make(paths.to(dtype=torch.float32), builder, rate, number)
-        for number, (paths, rate) in enumerate([(calm, 5e-4), (wild, 2e-3)])
-    ]
-    full = torch.stack([smoothed_cvar(one) for one in losses_of(rule, scenes)])
-    theirs = torch.cat([one.flatten() for one in torch.autograd.grad(full.mean(), list(rule.parameters()))])
-    rule.float()
-    risks, _ = task_of(rule, single).risks(BATCH)
-    ours = torch.cat([one.flatten() for one in torch.autograd.grad(risks.mean(), list(rule.parameters()))])
-    torch.testing.assert_close(risks.double(), full, atol=0, rtol=1e-4)
-    assert (ours.double() - theirs).norm() < 1e-4 * theirs.norm()
-
-
-def test_single_precision_agrees_with_all_episodes_in_single_precision(builder, calm, wild):
-    rule = network(Split(width=8)).float()
+@pytest.mark.parametrize("encoder", [Joint(width=8), Split(width=8)], ids=lambda one: one.kind)
+def test_single_precision_agrees_with_all_episodes_in_single_precision(encoder, builder, calm, wild):
+    rule = network(encoder).float()
     single = [Scene.make(paths.to(dtype=torch.float32), builder, 1e-3) for paths in (calm, wild)]
-    risks, _ = task_of(rule, single).risks(BATCH)
     full = torch.stack([smoothed_cvar(one) for one in losses_of(rule, single)])
-    torch.testing.assert_close(risks, full, atol=0, rtol=1e-5)
-    ours, theirs = (
-        torch.cat([one.flatten() for one in torch.autograd.grad(value.mean(), list(rule.parameters()))])
-        for value in (risks, full)
-    )
-    assert (ours - theirs).norm() < 1e-5 * theirs.norm()
+    torch.testing.assert_close(measure(rule, single).risks[0], full, atol=0, rtol=1e-5)
+    ours, theirs = gradient(rule, single, lambda it: it.risks.mean()), flat_gradient(full.mean(), rule)
+    assert (ours - theirs).norm() < 1e-6 * theirs.norm()
 
 
 @networks
@@ -118,7 +120,7 @@ def test_single_precision_agrees_with_all_episodes_in_single_precision(builder, 
 def test_head_gradients_are_those_of_each_risk(encoder, output, head, scenes):
     """Also with a head for each environment: there they are the gradients in its own."""
     rule = network(encoder, output, head)
-    ours = task_of(rule, scenes).risks(BATCH)[1].head()
+    ours = measure(rule, scenes).head()[0]
     full = [smoothed_cvar(one) for one in losses_of(rule, scenes)]
     assert ours.shape == (2, 9 * output.outputs)
     torch.testing.assert_close(ours, head_gradients(full, rule), atol=1e-10, rtol=1e-10)
@@ -127,7 +129,7 @@ def test_head_gradients_are_those_of_each_risk(encoder, output, head, scenes):
 @networks
 def test_scale_is_the_slope_in_a_factor_on_all_positions(encoder, output, scenes):
     rule = network(encoder, output)
-    ours = task_of(rule, scenes, cost_smoothing=0.0).risks(BATCH)[1].scale()
+    ours = measure(rule, scenes, cost_smoothing=0.0).scale()[0]
     factor = torch.ones((), dtype=torch.float64, requires_grad=True)
     for slope, losses in zip(ours, losses_of(rule, scenes, cost_smoothing=0.0, factor=factor), strict=True):
         (expected,) = torch.autograd.grad(smoothed_cvar(losses), factor, retain_graph=True)
@@ -136,7 +138,7 @@ def test_scale_is_the_slope_in_a_factor_on_all_positions(encoder, output, scenes
 
 def test_rounded_costs_hardly_change_the_scale(scenes):
     rule = network()
-    exact, rounded = (task_of(rule, scenes, cost_smoothing=s).risks(BATCH)[1].scale() for s in (0.0, 1e-6))
+    exact, rounded = (measure(rule, scenes, cost_smoothing=s).scale() for s in (0.0, 1e-6))
     torch.testing.assert_close(exact, rounded, atol=1e-6, rtol=1e-4)
 
 
@@ -145,6 +147,12 @@ def move(rule, direction, step):
     with torch.no_grad():
         for one, way in zip(rule.parameters(), direction, strict=True):
             one.add_(way, alpha=step)
+
+
+def by_parameter(row, rule):
+    """A row of numbers in the shapes of the parameters."""
+    sizes = [one.numel() for one in rule.parameters()]
+    return [part.view(one.shape) for part, one in zip(row.split(sizes), rule.parameters(), strict=True)]
 
 
 def directions(rule):
@@ -165,7 +173,7 @@ def test_the_penalty_moves_encoder_and_head_as_its_finite_differences_say(form, 
     rule = network(encoder, output)
     widths = [SMOOTHING * one.detach().std() for one in losses_of(rule, scenes)]
     floor = torch.full((2,), 1e-3, dtype=torch.float64)
-    start = torch.stack([one.norm() for one in task_of(rule, scenes).risks(BATCH)[1].head()]).detach().unsqueeze(-1)
+    start = measure(rule, scenes).head()[0].detach().norm(dim=-1, keepdim=True)
     measures = {"cos": cosine_penalty, "irm_head": mean_square, "nvar": normalized_variance}
 
     def value():
@@ -177,16 +185,15 @@ def test_the_penalty_moves_encoder_and_head_as_its_finite_differences_say(form, 
         unit = rows / (start.square() + floor.unsqueeze(-1).square()).sqrt()
         return (unit - unit.mean(0)).square().sum(-1).mean().item()
 
-    penalty = measures[form](task_of(rule, scenes).risks(BATCH)[1].head(), floor)
-    assert penalty.item() == pytest.approx(value(), rel=1e-9)
-    slopes = torch.autograd.grad(penalty, list(rule.parameters()), allow_unused=True)
+    assert measures[form](measure(rule, scenes).head()[0], floor).item() == pytest.approx(value(), rel=1e-9)
+    slopes = by_parameter(gradient(rule, scenes, lambda it: measures[form](it.head()[0], floor)), rule)
     for direction in directions(rule):
         expected = []
         for step in (1e-6, -1e-6):
             move(rule, direction, step)
             expected.append(value())
             move(rule, direction, -step)
-        slope = sum((g * way).sum().item() for g, way in zip(slopes, direction, strict=True) if g is not None)
+        slope = sum((g * way).sum().item() for g, way in zip(slopes, direction, strict=True))
         assert slope == pytest.approx((expected[0] - expected[1]) / 2e-6, rel=1e-3)
         assert abs(slope) > 1e-6
 
@@ -201,53 +208,46 @@ def test_the_slopes_of_scale_are_those_of_finite_differences(scenes):
         risks = [smoothed_cvar(one, width) for one, width in zip(parts, widths, strict=True)]
         return sum(torch.autograd.grad(risk, factor, retain_graph=True)[0].item() ** 2 for risk in risks)
 
-    slopes = task_of(rule, scenes, cost_smoothing=0.0).risks(BATCH)[1].scale()
-    gradient = torch.autograd.grad(slopes.square().sum(), list(rule.parameters()))
+    slopes = gradient(rule, scenes, lambda it: it.scale().square().sum(), cost_smoothing=0.0)
     for direction in directions(rule):
         expected = []
         for step in (1e-6, -1e-6):
             move(rule, direction, step)
             expected.append(value())
             move(rule, direction, -step)
-        slope = sum((g * way).sum().item() for g, way in zip(gradient, direction, strict=True))
+        slope = sum((g * way).sum().item() for g, way in zip(by_parameter(slopes, rule), direction, strict=True))
         assert slope == pytest.approx((expected[0] - expected[1]) / 2e-6, rel=1e-3)
 
 
 @pytest.mark.parametrize("form", ["cos", "nvar", "irm_head"])
 def test_the_penalty_of_hirm_reaches_every_part_of_the_network(form, scenes):
     rule = network(Split(width=8))
-    risks, sensitivities = task_of(rule, scenes).risks(BATCH)
-    HIRM(form=form)(risks, sensitivities, 1.0, {}).penalty.backward()
-    assert all(one.grad is not None and one.grad.any() and one.grad.isfinite().all() for one in rule.parameters())
+    slopes = gradient(rule, scenes, lambda it: HIRM(form=form)(it.risks, it, 1.0, {}).penalty)
+    assert all(one.any() and one.isfinite().all() for one in by_parameter(slopes, rule))
 
 
 def test_risks_come_in_the_unit_of_the_reference(scenes):
     rule = network()
-    (risks, plain), (halved, other) = (task_of(rule, scenes, scale=scale).risks(BATCH) for scale in (1.0, 2.0))
-    torch.testing.assert_close(2 * halved, risks)
-    torch.testing.assert_close(2 * other.head(), plain.head())
-    torch.testing.assert_close(2 * other.scale(), plain.scale())
+    plain, halved = (measure(rule, scenes, scale=scale) for scale in (1.0, 2.0))
+    torch.testing.assert_close(2 * halved.risks, plain.risks)
+    torch.testing.assert_close(2 * halved.head(), plain.head())
+    torch.testing.assert_close(2 * halved.scale(), plain.scale())
 
 
 def test_an_environment_does_not_know_the_others(scenes):
     rule = network()
-    both, sensitivities = task_of(rule, scenes).risks(BATCH)
+    both = measure(rule, scenes)
     for number in range(2):
-        alone, own = HedgingTask(
-            rule,
-            scenes[number : number + 1],
-            scenes,
-            level=LEVEL,
-            smoothing=SMOOTHING,
-            cost_smoothing=ROUNDING,
-            scale=1.0,
-        ).risks(BATCH[number : number + 1])
-        torch.testing.assert_close(alone[0], both[number], atol=1e-12, rtol=0)
-        torch.testing.assert_close(own.head()[0], sensitivities.head()[number], atol=1e-12, rtol=1e-10)
+        alone = measure(rule, scenes[number : number + 1], BATCH[number : number + 1])
+        torch.testing.assert_close(alone.risks[0, 0], both.risks[0, number], atol=1e-12, rtol=0)
+    heads = both.head()
+    for number in range(2):
+        alone = measure(rule, scenes[number : number + 1], BATCH[number : number + 1])
+        torch.testing.assert_close(alone.head()[0, 0], heads[0, number], atol=1e-12, rtol=1e-10)
 
 
 def test_validation_is_the_exact_risk_in_units_of_the_spot(scenes):
     rule = network()
     expected = [cvar(one.losses(rule.positions(one.state)).detach(), level=0.95) for one in scenes]
-    value = task_of(rule, scenes, scale=7.0).validate()
+    (value,) = task_of(rule, scenes, scale=7.0, tile=50).validate(values_of(rule))
     assert value == pytest.approx(torch.stack(expected).mean().item(), rel=1e-12)

@@ -33,6 +33,7 @@ def naive(name, history, left, dt):
         "gamma_scaled": density,
         "time_to_maturity": years,
         "log_moneyness": math.log(spot / 1.05),
+        "volatility": volatility,
         "previous_return": returns[-1],
         "realized_volatility_20": math.sqrt(np.mean(returns[-20:] ** 2) / dt),
         "drawdown_20": spot / history[-20:].max() - 1,

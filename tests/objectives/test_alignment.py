@@ -93,6 +93,15 @@ def test_the_order_of_environments_does_not_matter(measure):
     assert measure(gradients[order], floor[order]).item() == pytest.approx(measure(gradients, floor).item(), rel=1e-12)
 
 
+@pytest.mark.parametrize("measure", [soft_norm, mean_cosine, cosine_penalty, normalized_variance, mean_square])
+@pytest.mark.parametrize("environments", [1, 4])
+def test_each_of_many_matrices_is_measured_by_itself(measure, environments):
+    every = torch.stack([rows(seed, environments, scale=10.0**seed) for seed in range(3)])
+    floors = torch.rand(3, environments, dtype=torch.float64, generator=stream("tests", "floors"))
+    alone = [measure(gradients, floor) for gradients, floor in zip(every, floors, strict=True)]
+    torch.testing.assert_close(measure(every, floors), torch.stack(alone), rtol=1e-12, atol=1e-15)
+
+
 def test_equal_rows_agree_and_opposite_rows_do_not():
     same, floor = rows(2)[:1].expand(3, -1), torch.zeros(3, dtype=torch.float64)
     assert cosine_penalty(same, floor).item() == pytest.approx(0, abs=1e-12)

@@ -23,6 +23,12 @@ def state(builder, wild):
     return builder.build(wild, 1e-3)
 
 
+def seeing(state, phi=None, context=None):
+    """The state with other features."""
+    parts = [state.phi if phi is None else phi, state.context if context is None else context]
+    return replace(state, features=torch.cat(parts, dim=-1))
+
+
 def features(encoder, state, inventory, day=12):
     network = encoder.build(SIZES, seed=7).double()
     return network.step(tuple(part[day] for part in network.prepare(state)), inventory)
@@ -42,8 +48,8 @@ def test_an_encoder_sees_what_it_says(kind, sees, state):
     before = features(kind(), state, inventory)
     assert before.shape == (96, 32)
     changes = {
-        "phi": (replace(state, phi=noise(*state.phi.shape)), inventory),
-        "context": (replace(state, context=noise(*state.context.shape)), inventory),
+        "phi": (seeing(state, phi=noise(*state.phi.shape)), inventory),
+        "context": (seeing(state, context=noise(*state.context.shape)), inventory),
         "inventory": (state, inventory + 1),
         "spot": (replace(state, spot=state.spot + 1, delta=state.delta + 1, gamma=state.gamma + 1), inventory),
         "environment": (replace(state, environment=torch.ones(96, dtype=torch.int64)), inventory),
@@ -62,14 +68,14 @@ def test_every_encoder_is_told_apart_above():
 def test_no_regime_moves_a_unit_beyond_the_bound(state, size, modulation):
     inventory, context = noise(96), size * noise(*state.context.shape)
     still = features(Split(modulation=0), state, inventory)
-    moved = features(Split(modulation=modulation), replace(state, context=context), inventory)
+    moved = features(Split(modulation=modulation), seeing(state, context=context), inventory)
     assert ((moved - still).abs() <= modulation * still.abs() * (1 + 1e-12)).all()
 
 
 def test_the_regime_can_reach_the_bound(state):
     inventory, context = noise(96), 1e6 * noise(*state.context.shape)
     still = features(Split(modulation=0), state, inventory)
-    ratio = features(Split(modulation=0.25), replace(state, context=context), inventory) / still
+    ratio = features(Split(modulation=0.25), seeing(state, context=context), inventory) / still
     assert ratio.max().item() == pytest.approx(1.25)
     assert ratio.min().item() >= 0.75 - 1e-12
 
@@ -94,7 +100,7 @@ def test_the_factor_moves_both_ways(state):
     network = Encoder.registry["split"]().build(SIZES, seed=7)
     context = 50 * torch.randn(state.context.shape, generator=stream("extreme"), dtype=state.context.dtype)
     network = network.to(context.dtype)
-    extreme = replace(state, context=context)
+    extreme = seeing(state, context=context)
     _, factor = network.prepare(extreme)
     assert factor.min() < 0.76
     assert factor.max() > 1.24

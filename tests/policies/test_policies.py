@@ -11,7 +11,9 @@ from praesidium.policies.encoders import Encoder
 from praesidium.policies.heads import Head
 from praesidium.policies.neural import Neural
 from praesidium.policies.outputs import Output
-from praesidium.policies.policy import Policy, Sizes, Trace
+from praesidium.policies.policy import Policy, Sizes
+from praesidium.training.parameters import Parameters
+from praesidium.training.reproducibility import stream
 
 SIZES = Sizes(phi=4, context=5, environments=2)
 NETWORKS = [
@@ -105,15 +107,27 @@ def test_days_prepared_in_blocks_do_not_matter(network, builder, wild, monkeypat
 
 
 @each_network
-def test_a_trace_holds_what_the_head_saw_and_said(network, builder, wild):
-    state, trace, rule = builder.build(wild, 1e-3, 1), Trace(), built(network)
-    positions = rule.positions(state, trace)
-    assert len(trace.features) == len(trace.outputs) == wild.horizon
-    assert torch.equal(positions, rule.positions(state))
-    for features, outputs in zip(trace.features, trace.outputs, strict=True):
-        torch.testing.assert_close(rule.head(features, state.environment), outputs, atol=0, rtol=0)
-    (slopes,) = torch.autograd.grad(positions.sum(), trace.outputs[:1])
-    assert slopes.shape == (wild.count, network.output.outputs)
+def test_decisions_given_what_was_held_are_those_of_the_rollout(network, builder, wild):
+    state, rule = builder.build(wild, 1e-3, 1), built(network)
+    positions = rule.positions(state)
+    held = torch.cat([torch.zeros_like(positions[:1]), positions[:-1]])
+    decisions = rule.decide(state, held)
+    torch.testing.assert_close(decisions.positions, positions, atol=1e-12, rtol=0)
+    torch.testing.assert_close(rule.head(decisions.features, state.environment), decisions.outputs, atol=1e-13, rtol=0)
+
+
+@each_network
+def test_replicas_decide_as_each_alone(network, builder, wild):
+    """Parameters with replicas first, paths one replica after the other."""
+    state, rule = builder.build(wild, 1e-3, 1), built(network)
+    parameters = Parameters(rule)
+    noise = torch.randn(3, len(parameters.read(rule)), dtype=torch.float64, generator=stream("tests", "rows"))
+    rows = parameters.read(rule) + 0.01 * noise
+    stacked = parameters.bind(rows).positions(state.replicas(3))
+    assert stacked.shape == (wild.horizon, 3, wild.count // 3)
+    for number, row in enumerate(rows):
+        own = state.take(slice(number * wild.count // 3, (number + 1) * wild.count // 3))
+        torch.testing.assert_close(stacked[:, number], parameters.bind(row).positions(own), atol=1e-12, rtol=1e-10)
 
 
 @each_network

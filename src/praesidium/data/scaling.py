@@ -27,7 +27,7 @@ class Scaler:
     @classmethod
     def fit(cls, samples: Sequence[Float[Tensor, "times paths features"]], *, clip: float) -> Scaler:
         """Statistics of the union of the samples, each sample (one an environment) with equal weight."""
-        flat = [sample.reshape(-1, sample.shape[-1]).double() for sample in samples]
+        flat = [sample.flatten(0, -2).double() for sample in samples]
         mean = torch.stack([one.mean(0) for one in flat]).mean(0)
         variance = torch.stack([(one - mean).square().mean(0) for one in flat]).mean(0)
         deviation = variance.sqrt()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from praesidium.hedging.episode import Episode
+from praesidium.hedging.episode import Episode, Tally
 from praesidium.risk import cvar, cvar_standard_error, sortino
 
 LEVEL = 0.95
@@ -17,7 +17,7 @@ def finite(value: float) -> float | None:
     return value if math.isfinite(value) else None
 
 
-def scorecard(episode: Episode) -> Scores:
+def scorecard(episode: Episode | Tally) -> Scores:
     """Measures over independent episodes, in units of the spot at inception; missing ones are None.
 
     Returns:

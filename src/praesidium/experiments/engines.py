@@ -1,4 +1,4 @@
-"""Engines: where the cells of a grid are run."""
+"""Engines: where the batches of a grid are run."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import signal
 import threading
 import traceback
 from abc import abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
@@ -19,7 +19,6 @@ import torch
 from pydantic import PositiveInt
 
 from praesidium.component import Component
-from praesidium.experiments.store import Busy
 
 
 @dataclass(frozen=True)
@@ -37,15 +36,18 @@ class Outcome:
     reason: str = ""
 
 
-Task = Callable[[Any], Outcome]
-"""Runs one cell; importable by name, so that a worker can be told to run it."""
+Batch = Sequence[Any]
+"""Cells that are run together."""
+
+Task = Callable[[Batch], Iterable[Outcome]]
+"""Runs a batch, an outcome a cell; importable by name, so that a worker can be told to run it."""
 
 
 class Engine(Component):
-    """Runs a task on many cells. Never raises for a cell: one that fails is an outcome, and the others go on."""
+    """Runs a task on many batches. Never raises for a cell: one that fails is an outcome, and the others go on."""
 
     @abstractmethod
-    def run(self, task: Task, cells: Sequence[Any]) -> Iterator[Outcome]:
+    def run(self, task: Task, batches: Sequence[Batch]) -> Iterator[Outcome]:
         """Outcomes in the order in which they come in."""
 
 
@@ -58,22 +60,22 @@ class Local(Engine, kind="local"):
 
     jobs: PositiveInt = 1
 
-    def run(self, task: Task, cells: Sequence[Any]) -> Iterator[Outcome]:
-        if self.jobs == 1 or len(cells) <= 1:
+    def run(self, task: Task, batches: Sequence[Batch]) -> Iterator[Outcome]:
+        if self.jobs == 1 or len(batches) <= 1:
             threads = torch.get_num_threads()
             torch.set_num_threads(1)
             try:
-                for cell in cells:
-                    yield attempt(task, cell)
+                for batch in batches:
+                    yield from attempt(task, batch)
             finally:
                 torch.set_num_threads(threads)
             return
         context = multiprocessing.get_context("spawn")
-        pool = ProcessPoolExecutor(min(self.jobs, len(cells)), mp_context=context, initializer=_settle_in)
-        futures = {pool.submit(attempt, task, cell): cell for cell in cells}
+        pool = ProcessPoolExecutor(min(self.jobs, len(batches)), mp_context=context, initializer=_settle_in)
+        futures = {pool.submit(attempt, task, batch): batch for batch in batches}
         try:
             for future in as_completed(futures):
-                yield _collect(future, futures[future])
+                yield from _collect(future, futures[future])
         except BaseException:
             for process in list(pool._processes.values()):
                 process.terminate()
@@ -82,23 +84,30 @@ class Local(Engine, kind="local"):
             pool.shutdown(wait=True, cancel_futures=True)
 
 
-def attempt(task: Task, cell: Any) -> Outcome:
-    """Run one cell; whatever goes wrong becomes its outcome."""
+def attempt(task: Task, batch: Batch) -> list[Outcome]:
+    """Run one batch; whatever goes wrong becomes the outcome of the cells that had none yet."""
+    outcomes: list[Outcome] = []
     try:
-        return task(cell)
-    except Busy:
-        return Outcome(str(cell), "elsewhere")
+        outcomes.extend(task(batch))
     except Exception as error:
-        if os.environ.get("PRAESIDIUM_DEBUG"):
-            traceback.print_exc()
-        return Outcome(str(cell), "failed", f"{type(error).__name__}: {error}")
+        done = {one.cell for one in outcomes}
+        outcomes += [failed(cell, error) for cell in batch if str(cell) not in done]
+    return outcomes
 
 
-def _collect(future: Future[Outcome], cell: Any) -> Outcome:
+def failed(cell: Any, error: Exception) -> Outcome:
+    """The outcome of a cell that went wrong."""
+    if os.environ.get("PRAESIDIUM_DEBUG"):
+        traceback.print_exception(error)
+    return Outcome(str(cell), "failed", f"{type(error).__name__}: {error}")
+
+
+def _collect(future: Future[list[Outcome]], batch: Batch) -> list[Outcome]:
     try:
         return future.result()
     except BrokenProcessPool:
-        return Outcome(str(cell), "failed", "its worker process died (out of memory?); run the same command again")
+        reason = "its worker process died (out of memory?); run the same command again"
+        return [Outcome(str(cell), "failed", reason) for cell in batch]
 
 
 def _settle_in() -> None:

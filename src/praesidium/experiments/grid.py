@@ -1,17 +1,23 @@
-"""Grids: data sets x methods x seeds, cell by cell."""
+"""Grids: data sets x methods x seeds, in batches of cells that train as one."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from praesidium.component import InputError, unknown
-from praesidium.experiments.engines import Engine, Outcome
-from praesidium.experiments.hedging import open_source, perform
+from praesidium.experiments.engines import Engine, Outcome, failed
+from praesidium.experiments.hedging import perform
 from praesidium.experiments.methods import overrides_of
-from praesidium.experiments.store import Run
+from praesidium.experiments.scenes import open_source, training_name
+from praesidium.experiments.shelf import shelf_in
+from praesidium.experiments.store import Busy, Run
 from praesidium.experiments.study import Study, compose, options, register_members
 
 SEEDS = {"quick": "0..2", "standard": "0..9", "paper": "0..29"}
@@ -27,6 +33,7 @@ class Cell:
     study: dict[str, Any]
     folder: Path
     device: str = "cpu"
+    shelf: str | None = None
 
     def __str__(self) -> str:
         return f"{self.dataset}/{self.method}/seed_{self.seed}"
@@ -87,25 +94,67 @@ def cells_of(
     return cells
 
 
-def run_cell(cell: Cell) -> Outcome:
-    """Run one cell unless it is done; the task that engines are given."""
-    register_members(cell.study["plugins"])
-    run = cell.run
-    if run.check():
-        return Outcome(str(cell), "skipped")
-    with run.hold():
-        if run.check():
-            return Outcome(str(cell), "skipped")
-        perform(Study.model_validate(cell.study), cell.seed, run, device=cell.device)
-    return Outcome(str(cell), "done")
+def run_batch(batch: Sequence[Cell]) -> Iterator[Outcome]:
+    """Run the cells of a batch that are not done; the task that engines are given."""
+    register_members(batch[0].study["plugins"])
+    with ExitStack() as held:
+        ready = []
+        for cell in batch:
+            if not cell.run.check():
+                try:
+                    held.enter_context(cell.run.hold())
+                except Busy:
+                    yield Outcome(str(cell), "elsewhere")
+                    continue
+            if cell.run.check():
+                yield Outcome(str(cell), "skipped")
+            else:
+                ready.append(cell)
+        if ready:
+            yield from _perform(ready)
 
 
-def run_grid(cells: Sequence[Cell], engine: Engine) -> Iterator[Outcome]:
-    """Outcomes as they come in; what is done already is not run again."""
-    done = [cell for cell in cells if cell.run.check()]
-    yield from (Outcome(str(cell), "skipped") for cell in done)
-    finished = {str(cell) for cell in done}
-    yield from engine.run(run_cell, [cell for cell in cells if str(cell) not in finished])
+def run_grid(batches: Sequence[Sequence[Cell]], engine: Engine, root: Path) -> Iterator[Outcome]:
+    """Outcomes of the cells of all batches as they come in.
+
+    Args:
+        batches: cells that train as one, see :func:`praesidium.experiments.planner.plan`.
+        engine: where they run.
+        root: folder of the grid; what its processes share lies there for as long as it runs.
+    """
+    if not batches:
+        return
+    with shelf_in(root) as shelf:
+        shared = [[replace(cell, shelf=str(shelf.folder)) for cell in batch] for batch in batches]
+        owner = {str(cell): (cell.dataset, cell.seed) for batch in shared for cell in batch}
+        left = Counter(owner.values())
+        for outcome in engine.run(run_batch, shared):
+            key = owner[outcome.cell]
+            left[key] -= 1
+            if not left[key]:
+                shelf.drop(training_name(key[1]))
+            yield outcome
+
+
+def _perform(cells: Sequence[Cell]) -> Iterator[Outcome]:
+    """Run cells as one stack; if they do not fit the memory of the device together, as two."""
+    first = cells[0]
+    results = perform(
+        [Study.model_validate(cell.study) for cell in cells],
+        [cell.seed for cell in cells],
+        [cell.run for cell in cells],
+        device=first.device,
+        shelf=first.shelf,
+    )
+    try:
+        for cell, error in zip(cells, results, strict=True):
+            yield Outcome(str(cell), "done") if error is None else failed(cell, error)
+    except torch.OutOfMemoryError:
+        if len(cells) == 1:
+            raise
+        middle = len(cells) // 2
+        yield from _perform(cells[:middle])
+        yield from _perform(cells[middle:])
 
 
 def parse_seeds(text: str) -> list[int]:

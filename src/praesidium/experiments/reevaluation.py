@@ -8,7 +8,9 @@ from typing import Any
 
 from praesidium.component import InputError, build, unknown
 from praesidium.experiments import store
-from praesidium.experiments.hedging import evaluate, flat_scores, read_state
+from praesidium.experiments.evaluation import evaluate
+from praesidium.experiments.hedging import read_state
+from praesidium.experiments.scenes import Preparation
 from praesidium.experiments.study import Study, compose, options, register_members
 from praesidium.policies.policy import Sizes, TrainableRule
 from praesidium.training import checkpoints
@@ -64,12 +66,13 @@ def reevaluate(checkpoint: Path, *, dataset: str | None, device: str) -> Reevalu
     rule = study.policy.build(sizes, seed=names["seed"])
     assert isinstance(rule, TrainableRule), "only a trained policy has checkpoints"
     rule.load_state_dict(tensors)
-    episodes, windows = evaluate(rule, study, read_state(folder, study), device=device)
+    builder = read_state(folder, study)
+    prepared = Preparation(study.data, study.liability, study.state, device=device, builder=builder)
     return Reevaluation(
         folder=folder,
         method=names["method"],
         step=facts["step"],
         dataset=dataset or names["dataset"],
         data=study.data.settings(),
-        metrics=flat_scores(episodes, windows),
+        metrics=evaluate(rule, prepared, study.evaluation.episodes).scores(),
     )

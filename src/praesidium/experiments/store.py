@@ -78,8 +78,15 @@ class Run:
         """Write the settings."""
         write_text(self.folder / CONFIG, yaml.safe_dump(dict(self.settings), sort_keys=False))
 
-    def finish(self, metrics: Mapping[str, Any], *, device: str, seconds: float) -> None:
-        """Write the record, then the final metrics: with them the run is done."""
+    def finish(self, metrics: Mapping[str, Any], *, device: str, seconds: float, stack: int = 1) -> None:
+        """Write the record, then the final metrics: with them the run is done.
+
+        Args:
+            metrics: the results.
+            device: where they were computed.
+            seconds: it took; a replica's share of its stack.
+            stack: replicas that were trained as one.
+        """
         record = {
             "fingerprint": self.fingerprint,
             "commit": commit(),
@@ -88,6 +95,7 @@ class Run:
             "versions": {name: version(name) for name in PACKAGES},
             "device": device,
             "seconds": round(seconds, 3),
+            "stack": stack,
         }
         write_text(self.folder / METADATA, json.dumps(record, indent=2))
         write_text(self.folder / FINAL, json.dumps(metrics, indent=2, allow_nan=False))
@@ -106,7 +114,7 @@ class StepLog:
 
     def __call__(self, row: Mapping[str, Any]) -> None:
         self._file.write(json.dumps(row) + "\n")
-        self._file.flush()
+        self._file.flush()  # to the system: what was logged outlives this process
 
     def close(self) -> None:
         """Nothing more is to come."""

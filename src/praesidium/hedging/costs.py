@@ -7,12 +7,12 @@ from torch import Tensor
 
 
 def proportional(
-    trades: Float[Tensor, "steps paths"],
-    spot: Float[Tensor, "steps paths"],
-    rate: Float[Tensor, " paths"],
+    trades: Float[Tensor, "steps *batch"],
+    spot: Float[Tensor, "steps *batch"],
+    rate: Float[Tensor, "*batch"],
     *,
     smoothing: float = 0.0,
-) -> Float[Tensor, "steps paths"]:
+) -> Float[Tensor, "steps *batch"]:
     """Proportional cost of each trade, in units of the spot at inception.
 
     Args:

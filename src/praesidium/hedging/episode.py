@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float
@@ -60,10 +61,72 @@ class Episode:
         """The same books on another device."""
         return Episode(**{name: value.to(device) for name, value in vars(self).items()})
 
+    def tally(self) -> Tally:
+        """What is left of every path when the book is closed."""
+        return Tally(self.pnl, self.pnl_without_premium, self.drawdown, self.turnover)
 
-def trades(positions: Float[Tensor, "steps paths"]) -> Float[Tensor, "steps paths"]:
+
+@dataclass(frozen=True)
+class Tally:
+    """Totals of each episode: all that scores need, at a hundredth of the size of the books.
+
+    Attributes:
+        pnl, pnl_without_premium, drawdown, turnover: as of :class:`Episode`.
+    """
+
+    pnl: Float[Tensor, " paths"]
+    pnl_without_premium: Float[Tensor, " paths"]
+    drawdown: Float[Tensor, " paths"]
+    turnover: Float[Tensor, " paths"]
+
+    @classmethod
+    def join(cls, parts: Sequence[Tally]) -> Tally:
+        """One tally of the paths of all, in their order."""
+        return cls(**{name: torch.cat([vars(one)[name] for one in parts]) for name in vars(parts[0])})
+
+    def to(self, device: torch.device | str) -> Tally:
+        """The same totals on another device."""
+        return Tally(**{name: value.to(device) for name, value in vars(self).items()})
+
+
+def trades(positions: Float[Tensor, "steps *batch"]) -> Float[Tensor, "steps *batch"]:
     """Change of position at times 0..horizon-1, from an empty book."""
     return positions.diff(dim=0, prepend=torch.zeros_like(positions[:1]))
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """A market with what was sold in it, ready to keep the books of any positions.
+
+    Attributes:
+        spot: at times 0..horizon.
+        marks: value of the liability at these times, in float64; the last one is the payoff.
+        cost_rate: proportional cost of a trade.
+    """
+
+    spot: Float[Tensor, "rebalances paths"]
+    marks: Float[Tensor, "rebalances paths"]
+    payoff: Float[Tensor, " paths"]
+    cost_rate: float
+
+    @classmethod
+    def open(cls, paths: Paths, liability: Liability, cost_rate: float) -> Ledger:
+        """Mark the liability along the paths."""
+        spot = paths.episode.double()
+        tau = torch.arange(paths.horizon, -1, -1, dtype=spot.dtype, device=spot.device).unsqueeze(-1) * paths.dt
+        marks = liability.value(spot, tau, paths.implied.double())
+        return cls(paths.episode, marks, liability.payoff(spot), cost_rate)
+
+    def take(self, paths: slice) -> Ledger:
+        """The ledger of the chosen paths."""
+        return replace(self, spot=self.spot[:, paths], marks=self.marks[:, paths], payoff=self.payoff[paths])
+
+    def settle(self, positions: Float[Tensor, "steps paths"]) -> Episode:
+        """Keep the books of positions held over (t, t+1], for t = 0..horizon-1."""
+        positions, spot = positions.double(), self.spot.double()
+        costs = proportional(trades(positions), spot[:-1], spot.new_full((spot.shape[1],), self.cost_rate))
+        daily = positions * spot.diff(dim=0) - costs - self.marks.diff(dim=0)
+        return Episode(positions, costs, daily, premium=self.marks[0], payoff=self.payoff)
 
 
 def settle(positions: Float[Tensor, "steps paths"], paths: Paths, liability: Liability, cost_rate: float) -> Episode:
@@ -75,10 +138,4 @@ def settle(positions: Float[Tensor, "steps paths"], paths: Paths, liability: Lia
         liability: what was sold.
         cost_rate: proportional cost of a trade.
     """
-    positions, spot, implied = positions.double(), paths.episode.double(), paths.implied.double()
-    tau = torch.arange(paths.horizon, -1, -1, dtype=spot.dtype, device=spot.device).unsqueeze(-1) * paths.dt
-    marks = liability.value(spot, tau, implied)
-    rate = spot.new_full((paths.count,), cost_rate)
-    costs = proportional(trades(positions), spot[:-1], rate)
-    daily = positions * spot.diff(dim=0) - costs - marks.diff(dim=0)
-    return Episode(positions, costs, daily, premium=marks[0], payoff=liability.payoff(spot))
+    return Ledger.open(paths, liability, cost_rate).settle(positions)

@@ -72,6 +72,12 @@ def log_moneyness(glimpse: Glimpse) -> Tensor:
 
 
 @feature
+def volatility(glimpse: Glimpse) -> Tensor:
+    """Annualized volatility behind the Greeks."""
+    return glimpse.volatility
+
+
+@feature
 def previous_return(glimpse: Glimpse) -> Tensor:
     """Log return of the last day."""
     return trailing(log_returns(glimpse.paths), glimpse.paths, 1).squeeze(-1)
@@ -104,4 +110,6 @@ def cvar_20(glimpse: Glimpse) -> Tensor:
 
 def stack(names: tuple[str, ...], glimpse: Glimpse) -> Float[Tensor, "steps paths features"]:
     """The named features side by side."""
+    if not names:
+        return glimpse.spot.new_empty(*glimpse.spot.shape, 0)
     return torch.stack([FEATURES[name](glimpse) for name in names], dim=-1)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -18,7 +18,7 @@ from praesidium.hedging.liability import Liability
 from praesidium.hedging.volatility import Forecast, GreekVolatility, Parameters
 from praesidium.markets.paths import Paths
 
-BY_DAY_AND_PATH = ("spot", "delta", "gamma", "phi", "context")
+BY_DAY_AND_PATH = ("spot", "delta", "gamma", "features")
 
 
 @dataclass(frozen=True)
@@ -30,28 +30,46 @@ class State:
         delta, gamma: Greeks of the liability.
         tau: years to maturity.
         cost_rate: proportional cost that the trader faces.
-        phi: structural features, standardized: Greeks, time, moneyness.
-        context: path statistics of the regime, standardized.
+        features: standardized; the structural ones (phi: Greeks, time, moneyness) before those of the regime (context:
+            path statistics).
+        structural: number of the structural features.
         inventory: mean and deviation that standardize the inventory: those of delta in training.
         environment: number of the training environment of each path, for the ablation with a head for each; None
             outside training. No other policy reads it.
     """
 
-    spot: Float[Tensor, "steps paths"]
-    delta: Float[Tensor, "steps paths"]
-    gamma: Float[Tensor, "steps paths"]
-    tau: Float[Tensor, "steps 1"]
-    cost_rate: Float[Tensor, " paths"]
-    phi: Float[Tensor, "steps paths phi"]
-    context: Float[Tensor, "steps paths context"]
+    spot: Float[Tensor, "steps *replicas paths"]
+    delta: Float[Tensor, "steps *replicas paths"]
+    gamma: Float[Tensor, "steps *replicas paths"]
+    tau: Float[Tensor, "steps *one"]
+    cost_rate: Float[Tensor, "*replicas paths"]
+    features: Float[Tensor, "steps *replicas paths features"]
+    structural: int
     inventory: tuple[float, float]
     environment: Tensor | None = None
 
+    @property
+    def phi(self) -> Float[Tensor, "steps *replicas paths phi"]:
+        """The structural features."""
+        return self.features[..., : self.structural]
+
+    @property
+    def context(self) -> Float[Tensor, "steps *replicas paths context"]:
+        """The features of the regime."""
+        return self.features[..., self.structural :]
+
     def take(self, paths: Tensor | slice) -> State:
         """The state on the chosen paths."""
-        picked = {name: getattr(self, name)[:, paths] for name in BY_DAY_AND_PATH}
+        picked = {name: choose(getattr(self, name), paths) for name in BY_DAY_AND_PATH}
         environment = None if self.environment is None else self.environment[paths]
         return replace(self, **picked, cost_rate=self.cost_rate[paths], environment=environment)
+
+    def replicas(self, count: int) -> State:
+        """The same paths as those of ``count`` replicas, which come one after the other."""
+        split = {name: getattr(self, name).unflatten(1, (count, -1)) for name in BY_DAY_AND_PATH}
+        environment = None if self.environment is None else self.environment.view(count, -1)
+        tau, rate = self.tau.unsqueeze(-1), self.cost_rate.view(count, -1)
+        return replace(self, **split, tau=tau, cost_rate=rate, environment=environment)
 
     def days(self, days: slice) -> State:
         """The state on the chosen days."""
@@ -70,12 +88,17 @@ class State:
         )
 
 
+def choose(values: Float[Tensor, "times paths *rest"], paths: Tensor | slice) -> Float[Tensor, "times chosen *rest"]:
+    """Values on the chosen paths: a view for a slice."""
+    return values[:, paths] if isinstance(paths, slice) else values.index_select(1, paths)
+
+
 class StateSettings(Component):
     """Which features a policy sees.
 
     Attributes:
         phi: structural features, in the split encoder the ones that the decision rests on.
-        context: regime features, which may only modulate there.
+        context: regime features, which may only modulate there; there need not be any.
         volatility: volatility behind the Greeks.
         clip: bound of standardized features, in training deviations.
     """
@@ -94,11 +117,16 @@ class StateSettings(Component):
     @field_validator("phi", "context")
     @classmethod
     def _known(cls, names: tuple[str, ...]) -> tuple[str, ...]:
-        if not names:
-            raise ValueError("at least one feature is needed")
         for name in names:
             if name not in FEATURES:
                 raise ValueError(unknown("feature", name, FEATURES))
+        return names
+
+    @field_validator("phi")
+    @classmethod
+    def _some(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        if not names:
+            raise ValueError("at least one feature is needed")
         return names
 
     def fit(self, training: Sequence[Paths], liability: Liability) -> StateBuilder:
@@ -129,17 +157,20 @@ class StateBuilder:
     def build(self, paths: Paths, cost_rate: float, environment: int | None = None) -> State:
         """The state along the paths, which trade at this cost."""
         glimpse = _glimpse(paths, self.liability, self.settings.volatility, self.parameters)
-        label = None if environment is None else torch.full((paths.count,), environment, device=paths.spot.device)
+        phi, context = stack(self.settings.phi, glimpse), stack(self.settings.context, glimpse)
+        parts = {"spot": glimpse.spot, "delta": glimpse.delta, "gamma": glimpse.gamma, "tau": glimpse.tau}
+        parts["features"] = torch.cat([self.phi(phi), self.context(context)], dim=-1)
+        return self.assemble(parts, cost_rate, environment)
+
+    def assemble(self, parts: Mapping[str, Tensor], cost_rate: float, environment: int | None = None) -> State:
+        """The state from its tensors by day, such as were kept of one that was built."""
+        count, device = parts["spot"].shape[1], parts["spot"].device
         return State(
-            spot=glimpse.spot,
-            delta=glimpse.delta,
-            gamma=glimpse.gamma,
-            tau=glimpse.tau,
-            cost_rate=glimpse.spot.new_full((paths.count,), cost_rate),
-            phi=self.phi(stack(self.settings.phi, glimpse)),
-            context=self.context(stack(self.settings.context, glimpse)),
+            **{name: parts[name] for name in (*BY_DAY_AND_PATH, "tau")},
+            cost_rate=parts["spot"].new_full((count,), cost_rate),
+            structural=len(self.settings.phi),
             inventory=(self.inventory.mean[0], self.inventory.deviation[0]),
-            environment=label,
+            environment=None if environment is None else torch.full((count,), environment, device=device),
         )
 
     def clipped_share(self, paths: Paths) -> float:

@@ -40,6 +40,16 @@ class Constant(GreekVolatility, kind="constant"):
         return torch.full_like(paths.episode[:-1], parameters["volatility"])
 
 
+class Quoted(GreekVolatility, kind="quoted"):
+    """The volatility at which the market marks the option: what a desk with quotes on its screen uses."""
+
+    def calibrate(self, training: Sequence[Paths]) -> Parameters:
+        return {}
+
+    def estimate(self, paths: Paths, parameters: Parameters) -> Float[Tensor, "steps paths"]:
+        return paths.implied[:-1]
+
+
 class Trailing(GreekVolatility, kind="trailing"):
     """Realized volatility of the last ``window`` returns, zero mean.
 

@@ -12,6 +12,6 @@ class ERM(Objective, kind="erm"):
     """mean_e R_e. Not the CVaR of the pooled losses, which is larger: CVaR is concave in the distribution."""
 
     def __call__(
-        self, risks: Float[Tensor, " environments"], sensitivities: Sensitivities, ramp: float, memory: Memory
+        self, risks: Float[Tensor, "*replicas environments"], sensitivities: Sensitivities, ramp: float, memory: Memory
     ) -> Terms:
-        return Terms(risk=risks.mean(), penalty=no_penalty(risks))
+        return Terms(risk=risks.mean(-1), penalty=no_penalty(risks))

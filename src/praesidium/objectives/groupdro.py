@@ -24,13 +24,13 @@ class GroupDRO(Objective, kind="groupdro"):
     eta: PositiveFloat = 0.01
 
     def __call__(
-        self, risks: Float[Tensor, " environments"], sensitivities: Sensitivities, ramp: float, memory: Memory
+        self, risks: Float[Tensor, "*replicas environments"], sensitivities: Sensitivities, ramp: float, memory: Memory
     ) -> Terms:
-        before = memory.get("weights", torch.full_like(risks, 1 / len(risks)))
-        weights = torch.softmax(before.log() + self.eta * risks.detach(), dim=0)
+        before = memory.get("weights", torch.full_like(risks, 1 / risks.shape[-1]))
+        weights = torch.softmax(before.log() + self.eta * risks.detach(), dim=-1)
         memory["weights"] = weights
         return Terms(
-            risk=torch.lerp(risks.mean(), (weights * risks).sum(), ramp),
+            risk=torch.lerp(risks.mean(-1), (weights * risks).sum(-1), ramp),
             penalty=no_penalty(risks),
             log={"weights": weights},
         )

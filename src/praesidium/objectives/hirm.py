@@ -42,9 +42,9 @@ class HIRM(Objective, kind="hirm"):
     memory: float = Field(default=0.9, ge=0, lt=1)
 
     def __call__(
-        self, risks: Float[Tensor, " environments"], sensitivities: Sensitivities, ramp: float, memory: Memory
+        self, risks: Float[Tensor, "*replicas environments"], sensitivities: Sensitivities, ramp: float, memory: Memory
     ) -> Terms:
-        risk = risks.mean()
+        risk = risks.mean(-1)
         share = self._guard(risk.detach(), memory)
         if ramp == 0:
             return Terms(risk=risk, penalty=no_penalty(risks))
@@ -64,7 +64,7 @@ class HIRM(Objective, kind="hirm"):
             },
         )
 
-    def _guard(self, risk: Float[Tensor, ""], memory: Memory) -> Float[Tensor, ""]:
+    def _guard(self, risk: Float[Tensor, "*replicas"], memory: Memory) -> Float[Tensor, "*replicas"]:
         """Share of the penalty's weight in force; lowered while the risk is beyond the slack."""
         average = torch.lerp(risk, memory.get("risk", risk), self.memory)
         best = torch.minimum(memory.get("best", average), average)

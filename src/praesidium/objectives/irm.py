@@ -24,11 +24,11 @@ class IRM(Objective, kind="irm"):
     penalty: NonNegativeFloat = 0.1
 
     def __call__(
-        self, risks: Float[Tensor, " environments"], sensitivities: Sensitivities, ramp: float, memory: Memory
+        self, risks: Float[Tensor, "*replicas environments"], sensitivities: Sensitivities, ramp: float, memory: Memory
     ) -> Terms:
         if ramp == 0:
-            return Terms(risk=risks.mean(), penalty=no_penalty(risks))
+            return Terms(risk=risks.mean(-1), penalty=no_penalty(risks))
         slopes = sensitivities.scale()
         return Terms(
-            risk=risks.mean(), penalty=ramp * self.penalty * slopes.square().mean(), log={"slopes": slopes.detach()}
+            risk=risks.mean(-1), penalty=ramp * self.penalty * slopes.square().mean(-1), log={"slopes": slopes.detach()}
         )

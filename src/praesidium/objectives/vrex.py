@@ -24,9 +24,11 @@ class VREx(Objective, kind="vrex"):
     beta: NonNegativeFloat = 1.0
 
     def __call__(
-        self, risks: Float[Tensor, " environments"], sensitivities: Sensitivities, ramp: float, memory: Memory
+        self, risks: Float[Tensor, "*replicas environments"], sensitivities: Sensitivities, ramp: float, memory: Memory
     ) -> Terms:
-        weights = (1 + 2 * ramp * self.beta * (risks - risks.mean())) / len(risks)
+        weights = (1 + 2 * ramp * self.beta * (risks - risks.mean(-1, keepdim=True))) / risks.shape[-1]
         return Terms(
-            risk=risks.mean(), penalty=ramp * self.beta * risks.var(correction=0), log={"weights": weights.detach()}
+            risk=risks.mean(-1),
+            penalty=ramp * self.beta * risks.var(-1, correction=0),
+            log={"weights": weights.detach()},
         )

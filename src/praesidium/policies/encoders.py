@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from typing import Literal
 
 import torch
 from jaxtyping import Float
@@ -11,7 +12,7 @@ from torch import Tensor, nn
 
 from praesidium.component import Component
 from praesidium.hedging.state import State
-from praesidium.policies.layers import Body, Dense
+from praesidium.policies.layers import Activation, Body, Dense
 from praesidium.policies.policy import Sizes
 from praesidium.training.reproducibility import stream
 
@@ -24,15 +25,22 @@ class EncoderNetwork(nn.Module, ABC):
         """What can be computed for all times before the rollout; each tensor has time first."""
 
     @abstractmethod
-    def step(self, prepared: tuple[Tensor, ...], inventory: Float[Tensor, " paths"]) -> Float[Tensor, "paths width"]:
-        """Head input of one day from that day's slice and the standardized inventory."""
+    def step(self, prepared: tuple[Tensor, ...], inventory: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch width"]:
+        """Head input of one day from that day's slice and the standardized inventory, or of all days at once."""
 
 
 class Encoder(Component):
-    """Settings of an encoder: perceptrons of ``depth`` layers of ``width`` SiLU units."""
+    """Settings of an encoder: perceptrons of ``depth`` layers of ``width`` units.
+
+    Attributes:
+        width: units of a layer.
+        depth: layers before the decision head.
+        activation: gradient penalties need second derivatives, which relu does not have.
+    """
 
     width: int = Field(default=32, ge=1)
     depth: int = Field(default=2, ge=1)
+    activation: Activation = "silu"
 
     @abstractmethod
     def build(self, sizes: Sizes, *, seed: int) -> EncoderNetwork:
@@ -43,23 +51,25 @@ class Joint(Encoder, kind="joint"):
     """One perceptron on all features and the inventory: the standard deep hedge (Buehler et al. 2019)."""
 
     def build(self, sizes: Sizes, *, seed: int) -> EncoderNetwork:
-        body = Body(sizes.phi + sizes.context, self.width, self.depth, seed=seed, name="joint")
-        return Sequential(body, ("phi", "context"))
+        inputs = sizes.phi + sizes.context
+        body = Body(inputs, self.width, self.depth, seed=seed, name="joint", activation=self.activation)
+        return Sequential(body, "features")
 
 
 class PhiOnly(Encoder, kind="phi_only"):
     """Structural features and the inventory; blind to the regime."""
 
     def build(self, sizes: Sizes, *, seed: int) -> EncoderNetwork:
-        return Sequential(Body(sizes.phi, self.width, self.depth, seed=seed, name="phi"), ("phi",))
+        body = Body(sizes.phi, self.width, self.depth, seed=seed, name="phi", activation=self.activation)
+        return Sequential(body, "phi")
 
 
 class ContextOnly(Encoder, kind="r_only"):
     """Regime features alone, without the inventory: the counterpart of ``phi_only``."""
 
     def build(self, sizes: Sizes, *, seed: int) -> EncoderNetwork:
-        body = Body(sizes.context, self.width, self.depth, seed=seed, name="context", inventory=False)
-        return Sequential(body, ("context",))
+        body = _context(sizes, self.width, self.depth, seed, self.activation)
+        return Sequential(body, "context")
 
 
 class Split(Encoder, kind="split"):
@@ -75,24 +85,28 @@ class Split(Encoder, kind="split"):
     modulation: float = Field(default=0.25, ge=0, lt=1)
 
     def build(self, sizes: Sizes, *, seed: int) -> EncoderNetwork:
-        phi = Body(sizes.phi, self.width, self.depth, seed=seed, name="phi")
-        context = Body(sizes.context, self.width, max(1, self.depth - 1), seed=seed, name="context", inventory=False)
+        phi = Body(sizes.phi, self.width, self.depth, seed=seed, name="phi", activation=self.activation)
+        context = _context(sizes, self.width, max(1, self.depth - 1), seed, self.activation)
         factor = Dense(self.width, self.width, stream(seed, "init", "factor"))
         return Modulated(phi, context, factor, self.modulation)
+
+
+def _context(sizes: Sizes, width: int, depth: int, seed: int, activation: Activation) -> Body:
+    """A body on the regime features, which do not depend on the inventory."""
+    return Body(sizes.context, width, depth, seed=seed, name="context", inventory=False, activation=activation)
 
 
 class Sequential(EncoderNetwork):
     """One body on some of the features."""
 
-    def __init__(self, body: Body, inputs: tuple[str, ...]) -> None:
+    def __init__(self, body: Body, inputs: Literal["features", "phi", "context"]) -> None:
         super().__init__()
         self.body, self.inputs = body, inputs
 
     def prepare(self, state: State) -> tuple[Tensor, ...]:
-        features = [getattr(state, name) for name in self.inputs]
-        return (self.body.prepare(features[0] if len(features) == 1 else torch.cat(features, dim=-1)),)
+        return (self.body.prepare(getattr(state, self.inputs)),)
 
-    def step(self, prepared: tuple[Tensor, ...], inventory: Float[Tensor, " paths"]) -> Float[Tensor, "paths width"]:
+    def step(self, prepared: tuple[Tensor, ...], inventory: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch width"]:
         return self.body.advance(prepared[0], inventory)
 
 
@@ -105,7 +119,9 @@ class Modulated(EncoderNetwork):
 
     def prepare(self, state: State) -> tuple[Tensor, ...]:
         regime = self.factor(self.context.advance(self.context.prepare(state.context)))
-        return self.phi.prepare(state.phi), 1 + self.modulation * torch.tanh(regime)
+        # 1 + a tanh(x) = 1 - a + 2 a sigmoid(2x): a sixth of the time of tanh on a CPU
+        factor = torch.add(regime.new_tensor(1 - self.modulation), torch.sigmoid(2 * regime), alpha=2 * self.modulation)
+        return self.phi.prepare(state.phi), factor
 
-    def step(self, prepared: tuple[Tensor, ...], inventory: Float[Tensor, " paths"]) -> Float[Tensor, "paths width"]:
+    def step(self, prepared: tuple[Tensor, ...], inventory: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch width"]:
         return self.phi.advance(prepared[0], inventory) * prepared[1]

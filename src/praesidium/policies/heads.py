@@ -18,9 +18,9 @@ class HeadNetwork(nn.Module, ABC):
 
     @abstractmethod
     def forward(
-        self, features: Float[Tensor, "paths width"], environment: Tensor | None
-    ) -> Float[Tensor, "paths outputs"]:
-        """Outputs of one day; ``environment`` is the label of each path, known in training only."""
+        self, features: Float[Tensor, "*batch width"], environment: Tensor | None
+    ) -> Float[Tensor, "*batch outputs"]:
+        """Outputs of one day or of all; ``environment`` is the label of each path, known in training only."""
 
 
 class Head(Component):
@@ -54,8 +54,8 @@ class SharedHead(HeadNetwork):
         self.layer = layer
 
     def forward(
-        self, features: Float[Tensor, "paths width"], environment: Tensor | None
-    ) -> Float[Tensor, "paths outputs"]:
+        self, features: Float[Tensor, "*batch width"], environment: Tensor | None
+    ) -> Float[Tensor, "*batch outputs"]:
         return self.layer(features)
 
 
@@ -67,9 +67,10 @@ class EnvironmentHeads(HeadNetwork):
         self.layers = nn.ModuleList(layers)
 
     def forward(
-        self, features: Float[Tensor, "paths width"], environment: Tensor | None
-    ) -> Float[Tensor, "paths outputs"]:
+        self, features: Float[Tensor, "*batch width"], environment: Tensor | None
+    ) -> Float[Tensor, "*batch outputs"]:
         outputs = torch.stack([layer(features) for layer in self.layers])
         if environment is None:
             return outputs.mean(0)
-        return outputs[environment, torch.arange(features.shape[0], device=features.device)]
+        chosen = environment.unsqueeze(-1).expand(outputs.shape[1:])
+        return outputs.gather(0, chosen.unsqueeze(0)).squeeze(0)

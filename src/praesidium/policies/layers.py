@@ -1,17 +1,21 @@
-"""Dense layers whose initial values come from a generator of their own."""
+"""Dense layers whose initial values come from a generator of their own, for one network or many of its kind at once."""
 
 from __future__ import annotations
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn.functional import silu
 
+from praesidium.policies.activations import ACTIVATIONS, Activation
 from praesidium.training.reproducibility import stream
 
 
 class Dense(nn.Module):
-    """y = x W + b, uniform on +-gain / sqrt(inputs) at the start."""
+    """y = x W + b, uniform on +-gain / sqrt(inputs) at the start.
+
+    The parameters of many replicas, stacked first in W and b, map each replica's rows by its own; ``x`` then has its
+    replicas before its paths.
+    """
 
     def __init__(self, inputs: int, outputs: int, generator: torch.Generator, *, gain: float = 1.0) -> None:
         super().__init__()
@@ -21,34 +25,55 @@ class Dense(nn.Module):
 
     def forward(self, x: Float[Tensor, "*batch inputs"]) -> Float[Tensor, "*batch outputs"]:
         """Affine map of the last axis."""
-        return torch.addmm(self.bias, x.flatten(0, -2), self.weight).view(*x.shape[:-1], -1)
+        weight, bias = self.weight, self.bias
+        if weight.ndim == 2:
+            return torch.addmm(bias, x.flatten(0, -2), weight).view(*x.shape[:-1], -1)
+        rows = x.movedim(-3, 0)
+        flat = rows.reshape(len(rows), -1, x.shape[-1])
+        if weight.shape[-1] == 1:  # a batch of matrices with one column is slow
+            y = (flat * weight.mT).sum(-1, keepdim=True) + bias.unsqueeze(1)
+        else:
+            y = torch.baddbmm(bias.unsqueeze(1), flat, weight)
+        return y.view(*rows.shape[:-1], -1).movedim(0, -3)
 
 
 class Body(nn.Module):
-    """A perceptron with SiLU units on standardized features and, if it has one, the inventory.
+    """A perceptron on standardized features and, if it has one, the inventory.
 
     The share of the first layer that does not depend on the inventory is computed for all times at once
     (:meth:`prepare`); only the rest runs day by day (:meth:`advance`).
     """
 
-    def __init__(self, inputs: int, width: int, depth: int, *, seed: int, name: str, inventory: bool = True) -> None:
+    def __init__(
+        self,
+        inputs: int,
+        width: int,
+        depth: int,
+        *,
+        seed: int,
+        name: str,
+        inventory: bool = True,
+        activation: Activation = "silu",
+    ) -> None:
         super().__init__()
         generator = stream(seed, "init", name)
+        self.activation = ACTIVATIONS[activation]
         self.first = Dense(inputs, width, generator)
-        self.inventory = Dense(1, width, generator, gain=inputs**-0.5).weight if inventory else None
+        self.inventory = Dense(1, width, generator, gain=max(inputs, 1) ** -0.5).weight if inventory else None
         self.rest = nn.ModuleList(Dense(width, width, generator) for _ in range(depth - 1))
 
-    def prepare(self, features: Float[Tensor, "steps paths inputs"]) -> Float[Tensor, "steps paths width"]:
+    def prepare(self, features: Float[Tensor, "*batch inputs"]) -> Float[Tensor, "*batch width"]:
         """First layer before its activation, without the inventory."""
         return self.first(features)
 
     def advance(
-        self, prepared: Float[Tensor, "*batch width"], inventory: Float[Tensor, " paths"] | None = None
+        self, prepared: Float[Tensor, "*batch width"], inventory: Float[Tensor, "*batch"] | None = None
     ) -> Float[Tensor, "*batch width"]:
-        """Features of one day, or of all days for a body without inventory."""
-        if self.inventory is not None and inventory is not None:
-            prepared = torch.addcmul(prepared, inventory.unsqueeze(-1), self.inventory)
-        hidden = silu(prepared)
+        """Features of one day, or of all days whose inventory is known."""
+        if self.inventory is None or inventory is None:
+            hidden = self.activation(prepared.clone())
+        else:
+            hidden = self.activation(torch.addcmul(prepared, inventory.unsqueeze(-1), self.inventory))
         for layer in self.rest:
-            hidden = silu(layer(hidden))
+            hidden = self.activation(layer(hidden))
         return hidden

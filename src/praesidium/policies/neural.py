@@ -7,10 +7,11 @@ from jaxtyping import Float
 from torch import Tensor
 
 from praesidium.hedging.state import State
+from praesidium.policies import native
 from praesidium.policies.encoders import Encoder, EncoderNetwork, Split
 from praesidium.policies.heads import Head, HeadNetwork, Shared
 from praesidium.policies.outputs import Output, Residual
-from praesidium.policies.policy import Policy, Sizes, Trace, TrainableRule
+from praesidium.policies.policy import Decisions, Policy, Sizes, TrainableRule
 
 ROWS = 8192  # (day, path) pairs that the encoder prepares at a time, so that they stay in the cache
 
@@ -42,20 +43,25 @@ class NeuralRule(TrainableRule):
         super().__init__()
         self.encoder, self.head, self.output = encoder, head, output
 
-    def positions(self, state: State, trace: Trace | None = None) -> Float[Tensor, "steps paths"]:
-        """Roll the policy forward: the position of one day is the inventory of the next."""
+    def positions(self, state: State) -> Float[Tensor, "steps *replicas paths"]:
+        if not torch.is_grad_enabled():
+            done = native.positions(self.encoder, self.head, self.output, state)
+            if done is not None:
+                return done
         mean, deviation = state.inventory
         position, held = torch.zeros_like(state.delta[0]), []
-        block = max(1, ROWS // position.shape[0])
+        block = max(1, ROWS // position.numel())
         for first in range(0, len(state.delta), block):
             days = state.days(slice(first, first + block))
             prepared = self.encoder.prepare(days)
             for day, delta in enumerate(days.delta):
                 features = self.encoder.step(tuple(part[day] for part in prepared), (position - mean) / deviation)
-                raw = self.head(features, state.environment)
-                position = self.output.position(raw, delta, position)
+                position = self.output.position(self.head(features, state.environment), delta, position)
                 held.append(position)
-                if trace is not None:
-                    trace.features.append(features)
-                    trace.outputs.append(raw)
         return torch.stack(held)
+
+    def decide(self, state: State, held: Float[Tensor, "steps *replicas paths"]) -> Decisions:
+        mean, deviation = state.inventory
+        features = self.encoder.step(self.encoder.prepare(state), (held - mean) / deviation)
+        outputs = self.head(features, state.environment)
+        return Decisions(self.output.position(outputs, state.delta, held), outputs, features)

@@ -26,9 +26,9 @@ class Output(Component):
 
     @abstractmethod
     def position(
-        self, raw: Float[Tensor, "paths outputs"], delta: Float[Tensor, " paths"], previous: Float[Tensor, " paths"]
-    ) -> Float[Tensor, " paths"]:
-        """Position over the next day."""
+        self, raw: Float[Tensor, "*batch outputs"], delta: Float[Tensor, "*batch"], previous: Float[Tensor, "*batch"]
+    ) -> Float[Tensor, "*batch"]:
+        """Position over the next day; each path by itself."""
 
 
 class Residual(Output, kind="residual"):
@@ -37,8 +37,8 @@ class Residual(Output, kind="residual"):
     gain: ClassVar[float] = 0.1
 
     def position(
-        self, raw: Float[Tensor, "paths outputs"], delta: Float[Tensor, " paths"], previous: Float[Tensor, " paths"]
-    ) -> Float[Tensor, " paths"]:
+        self, raw: Float[Tensor, "*batch outputs"], delta: Float[Tensor, "*batch"], previous: Float[Tensor, "*batch"]
+    ) -> Float[Tensor, "*batch"]:
         return delta + raw.squeeze(-1)
 
 
@@ -46,8 +46,8 @@ class Free(Output, kind="free"):
     """q = y: the network must find the hedge by itself (Buehler et al. 2019)."""
 
     def position(
-        self, raw: Float[Tensor, "paths outputs"], delta: Float[Tensor, " paths"], previous: Float[Tensor, " paths"]
-    ) -> Float[Tensor, " paths"]:
+        self, raw: Float[Tensor, "*batch outputs"], delta: Float[Tensor, "*batch"], previous: Float[Tensor, "*batch"]
+    ) -> Float[Tensor, "*batch"]:
         return raw.squeeze(-1)
 
 
@@ -63,8 +63,8 @@ class Band(Output, kind="band"):
     outputs: ClassVar[int] = 2
 
     def position(
-        self, raw: Float[Tensor, "paths outputs"], delta: Float[Tensor, " paths"], previous: Float[Tensor, " paths"]
-    ) -> Float[Tensor, " paths"]:
+        self, raw: Float[Tensor, "*batch outputs"], delta: Float[Tensor, "*batch"], previous: Float[Tensor, "*batch"]
+    ) -> Float[Tensor, "*batch"]:
         # softplus(-3) = 0.05: the band starts narrow, so that the first policy is close to delta.
         below, above = softplus(raw - 3).unbind(-1)
         return torch.minimum(torch.maximum(previous, delta - below), delta + above)

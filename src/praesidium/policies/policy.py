@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from typing import NamedTuple
 
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -28,25 +29,34 @@ class Sizes:
     environments: int
 
 
-@dataclass
-class Trace:
-    """Head inputs and outputs of every day of a rollout, with their graph: what head gradients are made of."""
+class Decisions(NamedTuple):
+    """What a rule decides on every day, and how it came to it, with the graph.
 
-    features: list[Float[Tensor, "paths width"]] = field(default_factory=list)
-    outputs: list[Float[Tensor, "paths outputs"]] = field(default_factory=list)
+    Attributes:
+        positions: held over (t, t+1].
+        outputs: what the head said.
+        features: what the head saw.
+    """
+
+    positions: Float[Tensor, "steps *replicas paths"]
+    outputs: Float[Tensor, "steps *replicas paths outputs"]
+    features: Float[Tensor, "steps *replicas paths width"]
 
 
 class TrainableRule(nn.Module, ABC):
-    """A rule with parameters, which ends in a linear decision head."""
+    """A rule with parameters, which ends in a linear decision head.
+
+    Of the past positions a decision may depend on the last one alone, and each path is decided by itself. All
+    parameters lie in :class:`~praesidium.policies.layers.Dense` layers, so that replicas can be stacked.
+    """
 
     @abstractmethod
-    def positions(self, state: State, trace: Trace | None = None) -> Float[Tensor, "steps paths"]:
-        """Position held over (t, t+1], from what is known at t.
+    def positions(self, state: State) -> Float[Tensor, "steps *replicas paths"]:
+        """Roll the rule forward: the position of one day is the inventory of the next."""
 
-        Args:
-            state: what the policy may look at.
-            trace: filled with what the head saw and said, if given.
-        """
+    @abstractmethod
+    def decide(self, state: State, held: Float[Tensor, "steps *replicas paths"]) -> Decisions:
+        """Decisions of all days at once, given what was held before each."""
 
 
 class Policy(Component):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
@@ -9,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from praesidium.data.volatility import band_of
+from praesidium.experiments.profiling import PHASES, Profile
 
 SCALE = 1e4  # basis points of the spot at inception
 
@@ -57,6 +59,24 @@ def print_environments(rows: list[dict[str, Any]], title: str, console: Console)
             first += " a day" if row["cvar95_se"] is not None else " a day, n_eff < 3: no CI"
         sortino = "" if row["sortino"] is None else f"{row['sortino']:.2f}"
         table.add_row(row["environment"], row["role"], first, *scaled, f"{row['turnover']:.2f}", sortino)
+    console.print(table)
+
+
+def print_profiles(profiles: Sequence[Profile], console: Console) -> None:
+    """Print where the time of each method went, a phase a row."""
+    table = Table()
+    table.add_column("phase", no_wrap=True)
+    table.add_column("what", no_wrap=True)
+    for one in profiles:
+        table.add_column(f"{one.method}, s", justify="right")
+        table.add_column("share", justify="right")
+    rows = [(name, what, [one.phases.get(name, 0.0) for one in profiles]) for name, what in PHASES.items()]
+    rows.append(("other", "all else", [one.seconds - sum(one.phases.values()) for one in profiles]))
+    for name, what, seconds in rows:
+        shares = [f"{part / one.seconds:.0%}" for part, one in zip(seconds, profiles, strict=True)]
+        columns = [cell for part, share in zip(seconds, shares, strict=True) for cell in (f"{part:.2f}", share)]
+        table.add_row(name, what, *columns)
+    table.add_row("all", "", *(cell for one in profiles for cell in (f"{one.seconds:.2f}", "100%")))
     console.print(table)
 
 

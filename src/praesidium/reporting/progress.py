@@ -11,8 +11,13 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from praesidium.experiments.engines import Outcome
 
 
-def follow(outcomes: Iterable[Outcome], total: int) -> list[str]:
+def follow(outcomes: Iterable[Outcome], total: int, *, before: int = 0) -> list[str]:
     """Watch outcomes come in.
+
+    Args:
+        outcomes: of the cells that are run.
+        total: number of all cells.
+        before: number of those that were done already.
 
     Returns:
         One sentence for each cell that has no result: it failed, or another process has it.
@@ -20,9 +25,9 @@ def follow(outcomes: Iterable[Outcome], total: int) -> list[str]:
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     troubles: list[str] = []
-    counts: Counter[str] = Counter()
+    counts: Counter[str] = Counter({"skipped": before} if before else {})
     with Progress(*columns, TimeRemainingColumn(), console=console, disable=not console.is_terminal) as bar:
-        task = bar.add_task("cells", total=total)
+        task = bar.add_task("cells", total=total, completed=before)
         for outcome in outcomes:
             counts[outcome.status] += 1
             bar.update(task, advance=1, description=outcome.cell)

@@ -7,10 +7,9 @@ import os
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
-from torch import Tensor, nn
+from torch import Tensor
 
 from praesidium.component import InputError
 
@@ -19,11 +18,16 @@ LAST = "last.safetensors"
 
 def save(path: Path, tensors: dict[str, Tensor], facts: dict[str, Any]) -> None:
     """Write a file that is either whole or not there."""
+    os.replace(write(path, tensors, facts), path)
+
+
+def write(path: Path, tensors: dict[str, Tensor], facts: dict[str, Any]) -> Path:
+    """Write what :func:`save` writes beside its place; whoever moves it there makes it count."""
     path.parent.mkdir(parents=True, exist_ok=True)
     scratch = path.with_suffix(".partial")
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
     save_file(plain, scratch, metadata={"facts": json.dumps(facts)})
-    os.replace(scratch, path)
+    return scratch
 
 
 def load(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
@@ -42,21 +46,6 @@ def load(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         raise InputError(f"{path}: not a checkpoint of Praesidium; give a .safetensors file that it wrote") from None
 
 
-def pack_optimizer(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
-    """The moments and counters of an optimizer by parameter number."""
-    state = optimizer.state_dict()["state"]
-    return {f"{number}.{name}": value for number, one in state.items() for name, value in one.items()}
-
-
-def unpack_optimizer(optimizer: torch.optim.Optimizer, packed: dict[str, Tensor]) -> None:
-    """Put back what :func:`pack_optimizer` took out; learning rates and the like stay those of the settings."""
-    state: dict[int, dict[str, Tensor]] = {}
-    for key, value in packed.items():
-        number, name = key.split(".", 1)
-        state.setdefault(int(number), {})[name] = value
-    optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
-
-
 class BestCheckpoints:
     """Keeps the ``keep`` checkpoints of lowest validation risk in a folder, as ``step_000180.safetensors``."""
 
@@ -64,12 +53,12 @@ class BestCheckpoints:
         self.folder, self.keep = folder, keep
         self.risks: dict[int, float] = {}
 
-    def offer(self, step: int, risk: float, module: nn.Module) -> None:
-        """Keep this state of the module if it is among the best; the earlier of two equal ones wins."""
+    def offer(self, step: int, risk: float, values: dict[str, Tensor]) -> None:
+        """Keep these parameters if they are among the best; the earlier of two equal ones wins."""
         self.risks[step] = risk
         kept = sorted(self.risks, key=lambda one: (self.risks[one], one))[: self.keep]
         if step in kept:
-            save(self.path(step), dict(module.state_dict()), {"step": step, "validation_risk": risk})
+            save(self.path(step), values, {"step": step, "validation_risk": risk})
         for other in set(self.risks) - set(kept):
             del self.risks[other]
             self.path(other).unlink(missing_ok=True)

@@ -1,57 +1,56 @@
-"""The training loop. It knows tensors, not finance."""
+"""The training loop, for one replica or many at once. It knows tensors, not finance."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from praesidium.stopwatch import phase
 from praesidium.training import checkpoints
-from praesidium.training.batching import BalancedBatches
-from praesidium.training.checkpoints import BestCheckpoints
-from praesidium.training.recipe import Recipe
-from praesidium.training.schedule import cosine, ramp
+from praesidium.training.parameters import Parameters
+from praesidium.training.replicas import Course, Group, Replica, Stack
 
 
 @runtime_checkable
-class Terms(Protocol):
-    """A loss in parts."""
+class Measured(Protocol):
+    """What a task knows about one batch of each replica.
 
-    @property
-    def risk(self) -> Tensor: ...
-    @property
-    def penalty(self) -> Tensor: ...
-    @property
-    def loss(self) -> Tensor: ...
-    @property
-    def log(self) -> dict[str, Tensor]: ...
+    Attributes:
+        risks: of each replica (first axis) in each environment (second), with a graph.
+    """
 
+    risks: Tensor
 
-@runtime_checkable
-class Objective(Protocol):
-    """Makes terms of the risks of one batch."""
+    def head(self) -> Tensor:
+        """As :meth:`praesidium.objectives.objective.Sensitivities.head`."""
+        ...
 
-    def __call__(self, risks: Tensor, sensitivities: Any, ramp: float, memory: dict[str, Tensor]) -> Terms: ...
+    def scale(self) -> Tensor:
+        """As :meth:`praesidium.objectives.objective.Sensitivities.scale`."""
+        ...
+
+    def gradient(self, loss: Tensor) -> Tensor:
+        """Gradient of each replica's loss in its parameters."""
+        ...
 
 
 @runtime_checkable
 class Task(Protocol):
     """What is learned."""
 
-    def risks(self, batch: list[slice]) -> tuple[Tensor, Any]:
-        """Risks by environment on a batch, with their graph, and their sensitivities."""
+    def measure(self, values: Tensor, batches: Sequence[list[slice]], replicas: Sequence[int]) -> Measured:
+        """Measure replicas, with the rows of ``values`` as their parameters, on a batch of each."""
         ...
 
-    def validate(self) -> float:
-        """Risk on the validation set, without a graph."""
+    def validate(self, values: Tensor) -> list[float]:
+        """Risk of each row on the validation set."""
         ...
-
-
-Log = Callable[[dict[str, Any]], None]
 
 
 @dataclass(frozen=True)
@@ -69,65 +68,33 @@ class Fitted:
     optimizer_steps: int
 
 
-def fit(
-    module: nn.Module,
-    task: Task,
-    objective: Objective,
-    recipe: Recipe,
-    batches: BalancedBatches,
-    *,
-    folder: Path,
-    log: Log,
-) -> Fitted:
+def fit(replicas: Sequence[Replica], task: Task) -> list[Fitted | FloatingPointError]:
     """Train in three phases, validate on the way, end with the best parameters.
 
-    A training that was killed continues from ``folder/last.safetensors`` and ends with the same numbers.
+    Each replica goes its own way, as if it were alone: a replica that ends early or fails leaves the others, and one
+    that was killed continues from its ``last.safetensors`` and joins them when they have come as far.
 
     Args:
-        module: what is trained, in place.
-        task: gives the risks.
-        objective: turns them into a loss.
-        recipe: steps, rates, phases.
-        batches: draws the episodes of a step.
-        folder: where checkpoints go.
-        log: receives one row of numbers a step.
+        replicas: modules of one kind, with the same number of episodes in a batch.
+        task: gives the risks; knows replicas by their number.
 
-    Raises:
-        FloatingPointError: if the loss or its gradient is no longer finite.
+    Returns:
+        For each replica what became of it: an error if its loss or its gradient was no longer finite.
     """
-    parameters = [one for one in module.parameters() if one.requires_grad]
-    optimizer = torch.optim.AdamW(parameters, lr=recipe.learning_rate, weight_decay=recipe.weight_decay)
-    memory: dict[str, Tensor] = {}
-    best = BestCheckpoints(folder, recipe.keep)
-    start = _resume(folder, module, optimizer, memory, batches, best)
-    for step in range(start, recipe.steps):
-        weight = ramp(step, recipe.steps, warmup=recipe.warmup, rise=recipe.rise)
-        for group in optimizer.param_groups:
-            group["lr"] = recipe.learning_rate * cosine(step, recipe.steps)
-        risks, sensitivities = task.risks(batches.draw())
-        terms = objective(risks, sensitivities, weight, memory)
-        if not torch.isfinite(terms.loss):
-            raise FloatingPointError(f"the loss is {terms.loss.item()} at step {step}; lower train.learning_rate")
-        optimizer.zero_grad(set_to_none=True)
-        terms.loss.backward()
-        norm = nn.utils.clip_grad_norm_(parameters, recipe.clip)
-        if not torch.isfinite(norm):
-            raise FloatingPointError(f"the gradient is {norm.item()} at step {step}; lower train.learning_rate")
-        optimizer.step()
-        row = {"step": step + 1, "ramp": weight, "gradient_norm": norm.item(), "risks": risks.tolist()}
-        row |= {"risk": terms.risk.item(), "penalty": terms.penalty.item()}
-        row |= {name: value.tolist() for name, value in terms.log.items()}
-        last = step + 1 == recipe.steps
-        validated = last or (step + 1) % recipe.validate_every == 0
-        if validated:
-            row["validation_risk"] = task.validate()
-        log(row)  # before the checkpoint: what a resumed training does not repeat must have been logged
-        if validated:
-            if weight == 1 or last:
-                best.offer(step + 1, row["validation_risk"], module)
-            _save_last(folder, step + 1, module, optimizer, memory, batches, best)
-    module.load_state_dict(checkpoints.load(best.path(best.best))[0])
-    return Fitted(best.best, best.risks[best.best], recipe.steps)
+    parameters = Parameters(replicas[0].module)
+    courses = [Course(number, replica, parameters) for number, replica in enumerate(replicas)]
+    stack: Stack | None = None
+    while going := _nearest(courses):
+        step = going[0].step
+        if stack is None or stack.courses != going:
+            if stack is not None:
+                stack.settle()
+            stack = Stack(going, step)
+        _advance(stack, task, step)
+    for course in courses:
+        if course.error is None:
+            course.finish()
+    return [one.error or Fitted(one.best.best, one.best.risks[one.best.best], one.step) for one in courses]
 
 
 def resumable_step(folder: Path) -> int:
@@ -135,46 +102,96 @@ def resumable_step(folder: Path) -> int:
     return checkpoints.load(folder / checkpoints.LAST)[1]["step"] if (folder / checkpoints.LAST).is_file() else 0
 
 
-def _save_last(
-    folder: Path,
-    step: int,
-    module: nn.Module,
-    optimizer: torch.optim.Optimizer,
-    memory: dict[str, Tensor],
-    batches: BalancedBatches,
-    best: BestCheckpoints,
-) -> None:
-    parts = {
-        "model": dict(module.state_dict()),
-        "optimizer": checkpoints.pack_optimizer(optimizer),
-        "memory": memory,
-        "batches": batches.state(),
-    }
-    tensors = {f"{part}/{name}": value for part, content in parts.items() for name, value in content.items()}
-    risks = {str(one): risk for one, risk in best.risks.items()}
-    checkpoints.save(folder / checkpoints.LAST, tensors, {"step": step, "best": risks})
+def _nearest(courses: Sequence[Course]) -> list[Course]:
+    """Those that have come least far, of all that are not over."""
+    waiting = [one for one in courses if not one.over]
+    first = min((one.step for one in waiting), default=0)
+    return [one for one in waiting if one.step == first]
 
 
-def _resume(
-    folder: Path,
-    module: nn.Module,
-    optimizer: torch.optim.Optimizer,
-    memory: dict[str, Tensor],
-    batches: BalancedBatches,
-    best: BestCheckpoints,
-) -> int:
-    """Put everything back as it was after the last validation; 0 if there is nothing to resume."""
-    if not (folder / checkpoints.LAST).is_file():
-        return 0
-    tensors, facts = checkpoints.load(folder / checkpoints.LAST)
-    parts: dict[str, dict[str, Tensor]] = {"model": {}, "optimizer": {}, "memory": {}, "batches": {}}
-    for key, value in tensors.items():
-        part, name = key.split("/", 1)
-        parts[part][name] = value
-    device = next(module.parameters()).device
-    module.load_state_dict(parts["model"])
-    checkpoints.unpack_optimizer(optimizer, parts["optimizer"])
-    memory |= {name: value.to(device) for name, value in parts["memory"].items()}
-    batches.restore(parts["batches"])
-    best.risks = {int(step): risk for step, risk in facts["best"].items()}
-    return facts["step"]
+def _advance(stack: Stack, task: Task, step: int) -> None:
+    """One optimizer step of every replica, and the validations that are due."""
+    courses = stack.courses
+    measured = task.measure(
+        stack.values, [one.replica.batches.draw() for one in courses], [one.number for one in courses]
+    )
+    with phase("objective"):
+        terms = [_terms(group, measured, step, alone=len(stack.groups) == 1) for group in stack.groups]
+        loss = _rows([one.loss for one in terms], stack.groups)
+        finite = torch.isfinite(loss)
+    gradient = measured.gradient(torch.where(finite, loss, 0.0))
+    with phase("optimizer"), torch.no_grad():
+        norms = stack.move(gradient, step)
+    with phase("write"):
+        rows = _log_rows(stack, measured.risks, terms, norms, step)
+        for course, value, norm in zip(courses, loss.tolist(), norms.tolist(), strict=True):
+            course.step = step + 1
+            _check(course, value, norm, step)
+    due = [place for place, one in enumerate(courses) if one.error is None and _due(one)]
+    if due:
+        stack.settle()
+        for place, risk in zip(due, task.validate(stack.values[due]), strict=True):
+            rows[place]["validation_risk"] = risk
+    with phase("write"):
+        for course, row in zip(courses, rows, strict=True):
+            if course.error is None:
+                course.replica.log(row)  # before the checkpoint: a resumed training repeats nothing older
+        written = [(courses[place], courses[place].keep(rows[place]["validation_risk"])) for place in due]
+        for course, scratch in written:  # one right after the other: killed replicas are all at the same step
+            os.replace(scratch, course.replica.folder / checkpoints.LAST)
+
+
+def _terms(group: Group, measured: Measured, step: int, *, alone: bool) -> Any:
+    """Terms of the rows of one group."""
+    weight = group.lead.ramp(step)
+    if alone:
+        return group.objective(measured.risks, measured, weight, group.memory)
+    return group.objective(measured.risks[group.rows], _Some(measured, group.rows), weight, group.memory)
+
+
+class _Some:
+    """Sensitivities of some of the rows."""
+
+    def __init__(self, measured: Measured, rows: list[int]) -> None:
+        self.measured, self.rows = measured, rows
+
+    def head(self) -> Tensor:
+        return self.measured.head()[self.rows]
+
+    def scale(self) -> Tensor:
+        return self.measured.scale()[self.rows]
+
+
+def _rows(parts: list[Tensor], groups: list[Group]) -> Tensor:
+    """Rows of all groups in the order of the stack."""
+    if len(parts) == 1:
+        return parts[0]
+    order = torch.tensor([row for group in groups for row in group.rows])
+    return torch.cat(parts)[order.argsort().to(parts[0].device)]
+
+
+def _log_rows(stack: Stack, risks: Tensor, terms: list[Any], norms: Tensor, step: int) -> list[dict[str, Any]]:
+    """What each replica writes down."""
+    every = {"gradient_norm": norms.tolist(), "risks": risks.tolist()}
+    rows: list[dict[str, Any]] = [
+        {"step": step + 1, "ramp": one.ramp(step), **{name: numbers[place] for name, numbers in every.items()}}
+        for place, one in enumerate(stack.courses)
+    ]
+    for group, term in zip(stack.groups, terms, strict=True):
+        lists = {"risk": term.risk.tolist(), "penalty": term.penalty.tolist()}
+        lists |= {name: value.tolist() for name, value in term.log.items()}
+        for place, row in enumerate(group.rows):
+            rows[row] |= {name: numbers[place] for name, numbers in lists.items()}
+    return rows
+
+
+def _check(course: Course, loss: float, norm: float, step: int) -> None:
+    for what, value in (("loss", loss), ("gradient", norm)):
+        if not abs(value) < float("inf"):
+            course.error = FloatingPointError(f"the {what} is {value} at step {step}; lower train.learning_rate")
+            return
+
+
+def _due(course: Course) -> bool:
+    recipe = course.replica.recipe
+    return course.step == recipe.steps or course.step % recipe.validate_every == 0

@@ -21,6 +21,7 @@ class Recipe(Component):
         rise: share of the steps over which the penalty rises to its weight.
         validate_every: steps between validations; each one writes a checkpoint to resume from.
         keep: best checkpoints kept, by validation risk, among those with the full penalty.
+        patience: validations without a better one after which training ends early; none lets it run to its end.
     """
 
     steps: PositiveInt = 200
@@ -33,6 +34,7 @@ class Recipe(Component):
     rise: float = Field(default=0.07, ge=0, le=1)
     validate_every: PositiveInt = 20
     keep: PositiveInt = 3
+    patience: PositiveInt | None = None
 
     @model_validator(mode="after")
     def _consistent(self) -> Recipe:

@@ -1,0 +1,95 @@
+"""Judging a policy in every environment and on every real window, and keeping what came of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import nn
+
+from praesidium.diagnostics.daily import DailyScores, daily_scores
+from praesidium.diagnostics.scorecard import Scores, scorecard
+from praesidium.experiments import store
+from praesidium.experiments.scenes import Preparation
+from praesidium.hedging.episode import Tally
+from praesidium.hedging.rollout import Rule, rollout
+from praesidium.stopwatch import phase
+
+WINDOWS = "windows.parquet"
+
+
+@dataclass(frozen=True)
+class Judgment:
+    """What a policy did, by environment and by real window; a hundredth of the size of its books.
+
+    Attributes:
+        environments: totals of every episode.
+        windows: totals of every episode, and scores by day.
+        paths: facts about the paths of each environment.
+    """
+
+    environments: Mapping[str, Tally]
+    windows: Mapping[str, tuple[Tally, DailyScores]]
+    paths: Mapping[str, dict[str, float]]
+
+    def scores(self) -> dict[str, Any]:
+        """``metrics/cvar95/crisis`` and the like; what a window cannot tell is None."""
+        scores: dict[str, Scores] = {name: scorecard(tally) for name, tally in self.environments.items()}
+        scores |= {name: daily.scores for name, (_, daily) in self.windows.items()}
+        flat: dict[str, Any] = {
+            f"metrics/{key}/{name}": value for name, one in scores.items() for key, value in one.items()
+        }
+        for name, (_, daily) in self.windows.items():
+            flat[f"metrics/n_eff/{name}"] = daily.effective
+        for name, (_, daily) in self.windows.items():
+            flat[f"metrics/highest_volatility/{name}"] = daily.highest_volatility
+        return flat
+
+    def keep(self, folder: Path) -> None:
+        """Write the results by episode and, for real windows, by day."""
+        everything = {**self.environments, **{name: tally for name, (tally, _) in self.windows.items()}}
+        tables = []
+        for name, tally in everything.items():
+            columns = {
+                "pnl": tally.pnl,
+                "pnl_without_premium": tally.pnl_without_premium,
+                "max_drawdown": tally.drawdown,
+                "turnover": tally.turnover,
+            }
+            table = pd.DataFrame({key: value.numpy().astype(np.float32) for key, value in columns.items()})
+            table.insert(0, "episode", np.arange(len(table), dtype=np.int32))
+            table.insert(0, "environment", name)
+            tables.append(table)
+        whole = pd.concat(tables).astype({"environment": "category"})
+        whole.to_parquet(folder / store.EPISODES, index=False)
+        if self.windows:
+            daily = [one.rows.assign(window=name) for name, (_, one) in self.windows.items()]
+            pd.concat(daily).to_parquet(folder / store.ARTIFACTS / WINDOWS, index=False)
+
+
+def evaluate(rule: Rule, prepared: Preparation, episodes: int) -> Judgment:
+    """Roll a rule out on every environment and on every real window of a data set.
+
+    Args:
+        rule: the policy.
+        prepared: the data set as it is seen.
+        episodes: in each environment.
+    """
+    if isinstance(rule, nn.Module):
+        rule.to(prepared.device)
+    trials, facts = prepared.evaluation(episodes)
+    with phase("evaluate"):
+        judged = {name: trial.tally(rule).to("cpu") for name, trial in trials.items()}
+    windows: dict[str, tuple[Tally, DailyScores]] = {}
+    source = prepared.source
+    for name, window in source.windows.items():
+        with phase("evaluate"):
+            paths = window.paths.to(device=prepared.device)
+            episode = rollout(rule, paths, prepared.builder, source.window_cost_rate, dtype=torch.float32).to("cpu")
+            windows[name] = episode.tally(), daily_scores(episode, window)
+    return Judgment(judged, windows, facts)

@@ -1,0 +1,83 @@
+"""Training the policies of a batch: seeds and scalar settings of one method, as one stack."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+from typing import Any
+
+import torch
+
+from praesidium.experiments import store
+from praesidium.experiments.scenes import Preparation
+from praesidium.experiments.store import Run, StepLog
+from praesidium.experiments.study import Study
+from praesidium.experiments.task import TILE, HedgingTask
+from praesidium.hedging.rollout import Scene
+from praesidium.policies.policy import TrainableRule
+from praesidium.risk import cvar
+from praesidium.training.batching import BalancedBatches
+from praesidium.training.loop import Fitted, fit, resumable_step
+from praesidium.training.replicas import Replica
+from praesidium.training.reproducibility import stream
+
+GPU_TILE = 262_144  # a GPU wants all paths at once
+
+
+def train(
+    studies: Sequence[Study],
+    seeds: Sequence[int],
+    rules: Sequence[TrainableRule],
+    runs: Sequence[Run],
+    prepared: Preparation,
+) -> list[dict[str, Any] | FloatingPointError]:
+    """Train rules in place, stacked.
+
+    Returns:
+        For each what is worth knowing about its training, or why it came to nothing.
+    """
+    study, device = studies[0], prepared.device
+    pools = {seed: prepared.training(study.train.pool, seed) for seed in set(seeds)}
+    references = [_reference(pools[seed], one.risk.level) for one, seed in zip(studies, seeds, strict=True)]
+    scaled = study.risk.scale == "reference"
+    for rule in rules:
+        rule.to(device)
+    task = HedgingTask(
+        rules[0],
+        [pools[seed] for seed in seeds],
+        prepared.validation(study.evaluation.validation_episodes),
+        level=study.risk.level,
+        smoothing=study.risk.smoothing,
+        cost_smoothing=study.risk.cost_smoothing,
+        scale=references if scaled else [1.0] * len(rules),
+        tile=TILE if device == "cpu" else GPU_TILE,
+    )
+    with ExitStack() as logs:
+        replicas = []
+        for one, seed, rule, run in zip(studies, seeds, rules, runs, strict=True):
+            checkpoints = run.folder / store.CHECKPOINTS
+            log = StepLog(run.folder / store.LOG, resumed_at=resumable_step(checkpoints))
+            logs.callback(log.close)
+            batches = BalancedBatches(
+                one.train.pool, one.train.episodes, len(study.data.train), stream(seed, "batches")
+            )
+            replicas.append(Replica(rule, one.objective, one.train, batches, checkpoints, log))
+        fitted = fit(replicas, task)
+    return [
+        _facts(one, reference) if isinstance(one, Fitted) else one
+        for one, reference in zip(fitted, references, strict=True)
+    ]
+
+
+def _facts(fitted: Fitted, reference: float) -> dict[str, Any]:
+    return {
+        "training/best_step": fitted.best_step,
+        "training/validation_cvar95": fitted.best_risk,
+        "training/optimizer_steps": fitted.optimizer_steps,
+        "training/reference_risk": reference,
+    }
+
+
+def _reference(scenes: Sequence[Scene], level: float) -> float:
+    """Mean risk of the delta hedge over the training environments."""
+    return torch.stack([cvar(one.losses(one.state.delta), level=level) for one in scenes]).mean().item()

@@ -1,0 +1,146 @@
+"""Trainings that take a blink: three environments that disagree about the best line."""
+
+from collections import Counter
+from dataclasses import dataclass
+
+import pytest
+import torch
+
+from praesidium.training.batching import BalancedBatches
+from praesidium.training.loop import Fitted, fit
+from praesidium.training.recipe import Recipe
+from praesidium.training.replicas import Replica
+from praesidium.training.reproducibility import stream
+
+POOLS = torch.randn(3, 64, 4, dtype=torch.float64, generator=stream("tests", "pools"))
+GOALS = torch.randn(3, 1, dtype=torch.float64, generator=stream("tests", "goals"))
+SHORT = {"steps": 40, "episodes": 8, "pool": 64, "learning_rate": 0.05, "validate_every": 5, "keep": 2}
+
+
+class Lines:
+    """Squared errors of a line for each replica, and their derivatives in all of its parameters."""
+
+    def __init__(self, values, batches, spoil=lambda risks: risks):
+        inputs = torch.stack([torch.stack([POOLS[e, run] for e, run in enumerate(batch)]) for batch in batches])
+        self.values = values.clone().requires_grad_()
+        slopes, level = self.values[:, None, None, :4], self.values[:, None, 4:]
+        errors = (inputs.to(values.dtype) * slopes).sum(-1) + level - GOALS.to(values.dtype)
+        self.risks = spoil(errors.square().mean(-1))
+
+    def head(self):
+        rows = [torch.autograd.grad(one.sum(), self.values, create_graph=True)[0] for one in self.risks.unbind(1)]
+        return torch.stack(rows, dim=1)
+
+    def scale(self):
+        return self.risks * 2
+
+    def gradient(self, loss):
+        return torch.autograd.grad(loss.sum(), self.values)[0]
+
+
+class LeastSquares:
+    """A task that can be made to fail.
+
+    Args:
+        dies_at: the measurement that is not survived.
+        validations: what to say instead of the risk, one after the other.
+        spoils: changes risks of a replica, given the number of the measurement; by number of the replica.
+    """
+
+    def __init__(self, dies_at=None, validations=None, spoils=None):
+        self.dies_at, self.spoils, self.calls, self.seen = dies_at, spoils or {}, 0, Counter()
+        self.validations = iter(validations) if validations else None
+
+    def measure(self, values, batches, replicas):
+        self.calls += 1
+        if self.calls == self.dies_at:
+            raise KeyboardInterrupt
+        self.seen.update(replicas)
+
+        def spoiled(risks):
+            rows = zip(risks, replicas, strict=True)
+            return torch.stack([self.spoils.get(one, lambda row, _: row)(row, self.seen[one]) for row, one in rows])
+
+        return Lines(values, batches, spoiled)
+
+    @torch.no_grad()
+    def validate(self, values):
+        assert values.isfinite().all()
+        if self.validations:
+            return [next(self.validations) for _ in values]
+        whole = [[slice(0, 64)] * 3] * len(values)
+        return Lines(values, whole).risks.mean(1).tolist()
+
+
+@dataclass
+class Trained:
+    """What is left of a training."""
+
+    line: torch.nn.Module
+    rows: list
+    outcome: Fitted | FloatingPointError
+
+
+@pytest.fixture(scope="session")
+def least_squares():
+    """The task."""
+    return LeastSquares
+
+
+@pytest.fixture(scope="session")
+def recipe():
+    """Forty steps, of which eight are warm-up and eight the rise."""
+
+    def short(**changes):
+        return Recipe(**{**SHORT, "warmup": 0.2, "rise": 0.2, **changes})
+
+    return short
+
+
+@pytest.fixture(scope="session")
+def draw_line():
+    """A line to begin with."""
+
+    def drawn(seed=0, dtype=torch.float64):
+        line = torch.nn.Linear(4, 1, dtype=dtype)
+        for one in line.parameters():
+            one.data.uniform_(-1, 1, generator=stream("tests", "line", seed))
+        return line
+
+    return drawn
+
+
+@pytest.fixture(scope="session")
+def train(draw_line):
+    """Trains a stack: for each replica its folder, objective, recipe and, if they matter, seeds and log."""
+
+    def trained(replicas, **task):
+        made, every = [], []
+        for folder, objective, recipe, *more in replicas:
+            options = {"line": 0, "seed": 0, "log": None, "dtype": torch.float64, **(more[0] if more else {})}
+            rows, line = [], draw_line(options["line"], options["dtype"])
+            batches = BalancedBatches(recipe.pool, recipe.episodes, 3, stream("tests", "batches", options["seed"]))
+            log = options["log"] or rows.append
+            made.append(Replica(line, objective, recipe, batches, folder, log))
+            every.append(rows)
+        outcomes = fit(made, LeastSquares(**task))
+        return [Trained(one.module, *rest) for one, *rest in zip(made, every, outcomes, strict=True)]
+
+    return trained
+
+
+@pytest.fixture(scope="session")
+def dying():
+    """A function that does not survive its n-th call."""
+
+    def mortal(real, at):
+        left = iter(range(at - 1))
+
+        def call(*args):
+            if next(left, None) is None:
+                raise KeyboardInterrupt
+            return real(*args)
+
+        return call
+
+    return mortal

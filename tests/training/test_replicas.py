@@ -1,0 +1,238 @@
+"""Replicas: what becomes of one does not depend on which others it is trained with."""
+
+import os
+from itertools import cycle
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from praesidium.objectives.erm import ERM
+from praesidium.objectives.groupdro import GroupDRO
+from praesidium.objectives.hirm import HIRM
+from praesidium.objectives.irm import IRM
+from praesidium.objectives.objective import Objective
+from praesidium.objectives.vrex import VREx
+from praesidium.training import loop
+from praesidium.training.checkpoints import load
+from praesidium.training.loop import resumable_step
+from praesidium.training.replicas import Course
+
+FAMILIES = {
+    "erm": [ERM()],
+    "groupdro": [GroupDRO(eta=0.01), GroupDRO(eta=0.5)],
+    "vrex": [VREx(beta=1.0), VREx(beta=0.2)],
+    "irm": [IRM(penalty=0.1), IRM(penalty=0.02)],
+    **{f"hirm {form}": [HIRM(form=form, penalty=one) for one in (0.1, 0.5)] for form in ("cos", "nvar", "irm_head")},
+    "different ones": [HIRM(), ERM(), VREx(), IRM(), HIRM(), GroupDRO()],
+}
+RECIPES = [
+    {},
+    {"learning_rate": 0.01, "weight_decay": 0.3, "validate_every": 4},
+    {"warmup": 0.0, "rise": 0.5, "validate_every": 6, "keep": 9},
+    {"steps": 26, "validate_every": 9, "keep": 3},
+    {"learning_rate": 0.02, "clip": 0.1, "keep": 1, "validate_every": 7},  # otherwise as the first
+    {"steps": 3},
+    {"learning_rate": 0.3, "warmup": 0.1, "patience": 1, "validate_every": 4},
+]
+IMPATIENT = len(RECIPES) - 1
+families = pytest.mark.parametrize("family", FAMILIES)
+some_families = pytest.mark.parametrize("family", ["groupdro", "hirm cos", "different ones"])
+
+
+@pytest.fixture(scope="module")
+def replicas(recipe):
+    """Replicas that have nothing in common but the number of episodes."""
+
+    def made(folder, family):
+        objectives = cycle(FAMILIES[family])
+        return [
+            (folder / str(number), objective, recipe(**changes), {"line": number, "seed": number})
+            for number, (changes, objective) in enumerate(zip(RECIPES, objectives, strict=False))
+        ]
+
+    return made
+
+
+@pytest.fixture(scope="module")
+def alone(train, replicas, tmp_path_factory):
+    """Each replica of a family on its own, trained once for all tests."""
+    known = {}
+
+    def trained(family):
+        if family not in known:
+            every = replicas(tmp_path_factory.mktemp("alone"), family)
+            known[family] = [(train([one])[0], written(one[0])) for one in every]
+        return known[family]
+
+    return trained
+
+
+def written(folder):
+    """Tensors and facts of all that lies in a folder."""
+    return {path.name: load(path) for path in folder.iterdir()}
+
+
+def assert_same(one, other, rows=None):
+    """Same parameters, logs, outcome and files."""
+    (mine, here), (theirs, there) = one, other
+    close = {"rtol": 1e-9, "atol": 1e-9}
+    torch.testing.assert_close(list(mine.line.parameters()), list(theirs.line.parameters()), **close)
+    torch.testing.assert_close(mine.rows if rows is None else rows, theirs.rows, **close)
+    assert vars(mine.outcome) == pytest.approx(vars(theirs.outcome), rel=1e-9)
+    torch.testing.assert_close(here, there, **close)
+
+
+def assert_as_if_alone(trained, every, alone, but=()):
+    for number, (one, (folder, *_)) in enumerate(zip(trained, every, strict=True)):
+        if number not in but:
+            assert_same((one, written(folder)), alone[number])
+
+
+def test_every_objective_is_looked_at():
+    shipped = {kind for kind, one in Objective.registry.items() if one.__module__.startswith("praesidium.")}
+    assert {one.kind for family in FAMILIES.values() for one in family} == shipped
+    forms = {one.form for family in FAMILIES.values() for one in family if one.kind == "hirm"}
+    assert forms == {"cos", "nvar", "irm_head"}
+
+
+@families
+def test_a_replica_in_a_stack_is_as_if_alone(family, tmp_path, train, replicas, alone):
+    every = replicas(tmp_path, family)
+    assert_as_if_alone(train(every), every, alone(family))
+
+
+@families
+def test_replicas_differ_from_each_other(family, alone):
+    """Or the other laws would say little."""
+    weights = [one.line.weight for one, _ in alone(family)]
+    assert all((weights[0] - other).abs().max() > 1e-3 for other in weights[1:])
+
+
+def test_the_order_of_replicas_does_not_matter(tmp_path, train, replicas, alone):
+    every = replicas(tmp_path, "different ones")
+    order = [4, 0, 6, 2, 5, 1, 3]
+    trained = train([every[number] for number in order])
+    assert_as_if_alone([trained[order.index(number)] for number in range(len(order))], every, alone("different ones"))
+
+
+def test_replicas_of_one_kind_are_measured_together(tmp_path, train, recipe, least_squares, monkeypatch):
+    seen, real = [], least_squares.measure
+    monkeypatch.setattr(least_squares, "measure", lambda self, *args: seen.append(list(args[2])) or real(self, *args))
+    steps = (9, 5, 9)
+    train([(tmp_path / str(number), ERM(), recipe(steps=one)) for number, one in enumerate(steps)])
+    assert seen == [[0, 1, 2]] * 5 + [[0, 2]] * 4
+
+
+@families
+def test_a_replica_that_loses_its_patience_leaves_the_others(family, tmp_path, train, replicas, alone):
+    early, _ = alone(family)[IMPATIENT]
+    assert early.outcome.optimizer_steps < 40  # it does
+    every = replicas(tmp_path, family)
+    trained = train(every)
+    assert trained[IMPATIENT].outcome.optimizer_steps == early.outcome.optimizer_steps
+    assert [len(one.rows) for one in trained] == [len(one.rows) for one, _ in alone(family)]
+
+
+def explode(risks, call):
+    return risks * (float("inf") if call == 12 else 1)
+
+
+def undefined(risks, call):
+    return risks * (float("nan") if call == 12 else 1)
+
+
+def without_slope(risks, call):
+    """A finite risk whose derivative is not: the square root at zero."""
+    return risks + (0 * risks).sqrt() if call == 12 else risks
+
+
+@some_families
+@pytest.mark.parametrize("spoils", [explode, undefined, without_slope])
+@pytest.mark.parametrize("broken", [0, 1, 2, 4])
+def test_a_replica_that_fails_leaves_the_others(broken, spoils, family, tmp_path, train, replicas, alone):
+    every = replicas(tmp_path, family)
+    trained = train(every, spoils={broken: spoils})
+    error = trained[broken].outcome
+    assert isinstance(error, FloatingPointError)
+    assert "at step 11; lower train.learning_rate" in str(error)
+    rows = alone(family)[broken][0].rows[:11]
+    torch.testing.assert_close(trained[broken].rows, rows, rtol=1e-9, atol=1e-9)
+    assert_as_if_alone(trained, every, alone(family), but=[broken])
+
+
+def test_all_may_fail(tmp_path, train, replicas):
+    trained = train(replicas(tmp_path, "erm"), spoils=dict.fromkeys(range(len(RECIPES)), explode))
+    failed = [isinstance(one.outcome, FloatingPointError) for one in trained]
+    assert failed == [changes.get("steps", 40) > 11 for changes in RECIPES]
+
+
+@pytest.fixture
+def kill(train, dying, monkeypatch):
+    """Trains a stack that dies; gives what each replica had logged on the way to where it resumes."""
+
+    def killed(every, at, place="measure"):
+        logs, starts = [[] for _ in every], [resumable_step(folder) for folder, *_ in every]
+        mortal = [(*one, {**options, "log": rows.append}) for (*one, options), rows in zip(every, logs, strict=True)]
+        with monkeypatch.context() as patch:
+            if place == "keep":
+                patch.setattr(Course, "keep", dying(Course.keep, at))
+            if place == "move":
+                patch.setattr(loop, "os", SimpleNamespace(replace=dying(os.replace, at)))
+            with pytest.raises(KeyboardInterrupt):
+                train(mortal, dies_at=at if place == "measure" else None)
+        ends = [resumable_step(folder) for folder, *_ in every]
+        return [rows[: end - start] for rows, start, end in zip(logs, starts, ends, strict=True)]
+
+    return killed
+
+
+def assert_continued(before, trained, every, alone):
+    """What was logged before and after, and all else, is as without an interruption."""
+    for head, one, (folder, *_), expected in zip(before, trained, every, alone, strict=True):
+        assert_same((one, written(folder)), expected, rows=head + one.rows)
+
+
+@families
+@pytest.mark.parametrize(
+    ("place", "at"), [("measure", 3), ("measure", 19), ("measure", 38), ("keep", 9), ("keep", 16), ("move", 12)]
+)
+def test_a_stack_that_was_killed_ends_with_the_same_numbers(place, at, family, tmp_path, train, replicas, alone, kill):
+    every = replicas(tmp_path, family)
+    before = kill(every, at, place)
+    if (place, at) == ("measure", 19):
+        assert [len(rows) for rows in before] == [15, 16, 18, 18, 14, 3, 16]
+    assert_continued(before, train(every), every, alone(family))
+
+
+@pytest.mark.parametrize("at", range(1, 13))
+def test_replicas_with_the_same_validations_are_killed_at_the_same_step(at, tmp_path, recipe, kill):
+    """While their checkpoints are written none of them counts, so that they go on together."""
+    every = [(tmp_path / str(number), ERM(), recipe(), {"seed": number}) for number in range(3)]
+    before = kill(every, at, "keep")
+    assert [len(rows) for rows in before] == [5 * ((at - 1) // 3)] * 3
+
+
+@some_families
+def test_a_stack_may_be_killed_again_and_again(family, tmp_path, train, replicas, alone, kill):
+    every = replicas(tmp_path, family)
+    before = [[] for _ in every]
+    for _ in range(4):
+        before = [head + rows for head, rows in zip(before, kill(every, 12), strict=True)]
+    assert_continued(before, train(every), every, alone(family))
+
+
+@some_families
+def test_a_replica_goes_on_alone_with_what_was_begun_in_a_stack(family, tmp_path, train, replicas, alone, kill):
+    every = replicas(tmp_path, family)
+    before = kill(every, 19)
+    assert_continued(before, [train([one])[0] for one in every], every, alone(family))
+
+
+@some_families
+def test_a_stack_goes_on_with_what_was_begun_alone(family, tmp_path, train, replicas, alone, kill):
+    """Each comes to another step: from nothing at all to the end."""
+    every = replicas(tmp_path, family)
+    before = [kill([one], at)[0] if at else [] for one, at in zip(every, (38, 3, 30, 22, 0, 2, 11), strict=True)]
+    assert len({resumable_step(folder) for folder, *_ in every}) > 4
+    assert_continued(before, train(every), every, alone(family))
