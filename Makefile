@@ -4,6 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 DOCS_READY := $(VENV)/.ready-docs
+PEERS_READY := $(VENV)/.ready-peers
 PRAESIDIUM := $(BIN)/praesidium
 LONGEST := 300
 
@@ -41,8 +42,13 @@ check: $(READY) ## style, types, layers, file sizes
 	@find src tests benchmarks -name '*.py' -exec wc -l {} + 2>/dev/null | awk '$$2 != "total" && $$1 > $(LONGEST) \
 		{print $$2 ": " $$1 " lines, more than $(LONGEST); split it by concept"; bad = 1} END {exit bad}'
 
-bench: $(READY) ## side-by-side measurements
+bench: $(PEERS_READY) ## side-by-side measurements, about 25 minutes
 	@for file in benchmarks/*.py; do echo "== $$file"; OMP_NUM_THREADS=1 $(BIN)/python $$file || exit 1; done
+
+$(PEERS_READY): $(READY)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check tqdm psutil
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps pfhedge==0.23.0
+	touch $@
 
 docs: $(DOCS_READY) ## the documentation as HTML in docs/_build
 	$(BIN)/sphinx-build -q -W -b html docs docs/_build
