@@ -16,6 +16,7 @@ from pfhedge.nn import BlackScholes, Clamp, ExpectedShortfall, Hedger, MultiLaye
 from torch import Tensor
 from torch.nn.functional import leaky_relu
 
+from praesidium.experiments.engines import keep_memory
 from praesidium.experiments.task import HedgingTask
 from praesidium.hedging.episode import Ledger
 from praesidium.hedging.liability import EuropeanCall
@@ -113,6 +114,7 @@ def judge(profit: Tensor) -> tuple[float, float]:
 def main() -> None:
     """Train and judge everybody and print it."""
     torch.set_num_threads(1)
+    keep_memory()
     begun = time.perf_counter()
     rule, builder = train()
     ours = time.perf_counter() - begun

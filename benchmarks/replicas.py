@@ -14,6 +14,7 @@ from pathlib import Path
 
 import torch
 
+from praesidium.experiments.engines import keep_memory
 from praesidium.experiments.planner import stack_size
 from praesidium.experiments.scenes import prepare
 from praesidium.experiments.study import compose
@@ -66,6 +67,7 @@ class Thirty:
 def main() -> None:
     """Measure each size and print it."""
     torch.set_num_threads(1)
+    keep_memory()
     result: dict[str, float] = {}
     print(f"ms a step of {SEEDS} seeds, 2x32 network, 60 days, one thread")
     print("   paths a seed   one by one   all as one   planned (stack)   sequence/stack   best/planned")

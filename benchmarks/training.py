@@ -45,7 +45,7 @@ class FreshPaths:
     def __init__(self, paths: int, days: int) -> None:
         self.count, self.days, self.generator = paths, days, stream("benchmark")
         settings = StateSettings(
-            phi=("log_moneyness", "time_to_maturity", "volatility"), context=(), volatility=Quoted()
+            phi=("log_moneyness", "time_to_maturity", "volatility"), context=(), volatility=Quoted(), greeks=False
         )
         self.builder = settings.fit([self._simulate(1024)], EuropeanCall())
         self.draw()
@@ -71,13 +71,13 @@ class FreshPaths:
 class Ours:
     """Praesidium's fit."""
 
-    def __init__(self, paths: int = PATHS, days: int = DAYS) -> None:
+    def __init__(self, paths: int = PATHS, days: int = DAYS, width: int = 32) -> None:
         self.pool = FreshPaths(paths, days)
-        policy = Neural(encoder=PhiOnly(width=32, depth=4, activation="relu"), output=Free())
+        policy = Neural(encoder=PhiOnly(width=width, depth=4, activation="relu"), output=Free())
         self.rule = policy.build(Sizes(3, 0, 1), seed=0)
         validation = [self.pool.take(slice(0, 64))]
         self.task = HedgingTask(
-            self.rule, [[self.pool]], validation, level=0.95, smoothing=0.01, cost_smoothing=0.0, scale=[1.0], tile=1024
+            self.rule, [[self.pool]], validation, level=0.95, smoothing=0.01, cost_smoothing=0.0, scale=[1.0], tile=4096
         )
 
     def fit(self, steps: int) -> None:

@@ -36,7 +36,7 @@ class Scaler:
 
     def __call__(self, features: Float[Tensor, "*batch features"]) -> Float[Tensor, "*batch features"]:
         mean, deviation = features.new_tensor(self.mean), features.new_tensor(self.deviation)
-        return ((features - mean) / deviation).clamp(-self.clip, self.clip)
+        return (features - mean).div_(deviation).clamp_(-self.clip, self.clip)
 
     def clipped_share(self, features: Float[Tensor, "*batch features"]) -> float:
         """Share of the features that the bound cuts off."""

@@ -95,8 +95,9 @@ class Tail:
             return self._replays[first, last]
         span = self._table[:, first:last]
         stacked = self.replicas > 1
-        scene = self.scene.take(span.flatten())
-        held = self.held[:, span.flatten()]
+        scene, held = self.scene, self.held
+        if stacked or len(self._spans) > 1:
+            scene, held = scene.take(span.flatten()), held.index_select(1, span.flatten())
         replay = Replay(
             parameters=self.parameters,
             values=self.values if stacked else self.values[0],

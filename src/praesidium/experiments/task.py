@@ -23,7 +23,7 @@ from praesidium.stopwatch import phase
 from praesidium.training.parameters import Parameters
 
 TILE = 8192  # paths whose states fit the cache of a core together
-REPLAYED = 12  # (day, episode) pairs of the tail differentiated at a time, by path of a tile
+REPLAYED = 4  # (day, episode) pairs of the tail differentiated at a time, by path of a tile
 
 
 class HedgingTask:

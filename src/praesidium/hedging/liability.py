@@ -49,8 +49,7 @@ class EuropeanCall(Liability, kind="european_call"):
         return black_scholes.price(spot, self.strike, tau, volatility)
 
     def greeks(self, spot: Tensor, tau: Tensor, volatility: Tensor) -> tuple[Tensor, Tensor]:
-        strike = self.strike
-        return black_scholes.delta(spot, strike, tau, volatility), black_scholes.gamma(spot, strike, tau, volatility)
+        return black_scholes.greeks(spot, self.strike, tau, volatility)
 
     def log_moneyness(self, spot: Tensor) -> Tensor:
         return torch.log(spot / self.strike)

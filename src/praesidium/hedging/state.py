@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 from jaxtyping import Float
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 from torch import Tensor
 
 from praesidium.component import Component, unknown
@@ -100,6 +100,8 @@ class StateSettings(Component):
         phi: structural features, in the split encoder the ones that the decision rests on.
         context: regime features, which may only modulate there; there need not be any.
         volatility: volatility behind the Greeks.
+        greeks: whether there are any. Without a model delta and gamma are zero, and time is saved: for networks with
+            free output that see no Greeks.
         clip: bound of standardized features, in training deviations.
     """
 
@@ -112,6 +114,7 @@ class StateSettings(Component):
         "cvar_20",
     )
     volatility: GreekVolatility = Forecast()
+    greeks: bool = True
     clip: float = Field(default=8.0, gt=0)
 
     @field_validator("phi", "context")
@@ -129,10 +132,17 @@ class StateSettings(Component):
             raise ValueError("at least one feature is needed")
         return names
 
+    @model_validator(mode="after")
+    def _no_greeks_without_a_model(self) -> StateSettings:
+        shown = {"delta", "gamma_scaled"} & {*self.phi, *self.context}
+        if shown and not self.greeks:
+            raise ValueError(f"the features {', '.join(sorted(shown))} need greeks=true")
+        return self
+
     def fit(self, training: Sequence[Paths], liability: Liability) -> StateBuilder:
         """Learn volatility parameters and scales from the training paths, and from nothing else."""
         parameters = self.volatility.calibrate(training)
-        glimpses = [_glimpse(paths, liability, self.volatility, parameters) for paths in training]
+        glimpses = [_glimpse(paths, liability, self, parameters) for paths in training]
         return StateBuilder(
             settings=self,
             liability=liability,
@@ -156,10 +166,13 @@ class StateBuilder:
 
     def build(self, paths: Paths, cost_rate: float, environment: int | None = None) -> State:
         """The state along the paths, which trade at this cost."""
-        glimpse = _glimpse(paths, self.liability, self.settings.volatility, self.parameters)
-        phi, context = stack(self.settings.phi, glimpse), stack(self.settings.context, glimpse)
+        glimpse = _glimpse(paths, self.liability, self.settings, self.parameters)
+        phi = self.phi(stack(self.settings.phi, glimpse))
         parts = {"spot": glimpse.spot, "delta": glimpse.delta, "gamma": glimpse.gamma, "tau": glimpse.tau}
-        parts["features"] = torch.cat([self.phi(phi), self.context(context)], dim=-1)
+        parts["features"] = phi
+        if self.settings.context:
+            context = self.context(stack(self.settings.context, glimpse))
+            parts["features"] = torch.cat([phi, context], dim=-1)
         return self.assemble(parts, cost_rate, environment)
 
     def assemble(self, parts: Mapping[str, Tensor], cost_rate: float, environment: int | None = None) -> State:
@@ -175,7 +188,7 @@ class StateBuilder:
 
     def clipped_share(self, paths: Paths) -> float:
         """Share of the context features on these paths that the clip cuts off."""
-        glimpse = _glimpse(paths, self.liability, self.settings.volatility, self.parameters)
+        glimpse = _glimpse(paths, self.liability, self.settings, self.parameters)
         return self.context.clipped_share(stack(self.settings.context, glimpse))
 
     def learned(self) -> dict[str, Any]:
@@ -193,9 +206,10 @@ class StateBuilder:
         return cls(settings=settings, liability=liability, parameters=learned["parameters"], **scalers)
 
 
-def _glimpse(paths: Paths, liability: Liability, estimator: GreekVolatility, parameters: Parameters) -> Glimpse:
+def _glimpse(paths: Paths, liability: Liability, settings: StateSettings, parameters: Parameters) -> Glimpse:
     spot = paths.episode[:-1]
     tau = torch.arange(paths.horizon, 0, -1, dtype=spot.dtype, device=spot.device).unsqueeze(-1) * paths.dt
-    volatility = estimator.estimate(paths, parameters)
-    delta, gamma = liability.greeks(spot, tau, volatility)
+    volatility = settings.volatility.estimate(paths, parameters)
+    none = spot.new_zeros(()).expand_as(spot)
+    delta, gamma = liability.greeks(spot, tau, volatility) if settings.greeks else (none, none)
     return Glimpse(paths, liability, tau, volatility, delta, gamma)

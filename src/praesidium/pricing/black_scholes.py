@@ -40,11 +40,8 @@ def price(
     in_the_money = S > K
     side = torch.where(in_the_money, -1.0, 1.0).to(d1.dtype)
     outside = (side * (S * _normal_cdf(side * d1) - K * _normal_cdf(side * (d1 - width)))).clamp(min=0)
-    return torch.where(
-        live,
-        outside + torch.where(in_the_money, S - K, 0),
-        torch.maximum(S - K, torch.zeros_like(d1)),
-    )
+    value = outside + torch.where(in_the_money, S - K, 0)
+    return value if live is None else torch.where(live, value, torch.maximum(S - K, torch.zeros_like(d1)))
 
 
 def delta(
@@ -57,8 +54,7 @@ def delta(
 
     Args and shapes as in :func:`price`.
     """
-    S, K, d1, _, live = _standardize(spot, strike, tau, volatility)
-    return torch.where(live, _normal_cdf(d1), 0.5 + 0.5 * (S - K).sign())
+    return _delta(*_standardize(spot, strike, tau, volatility))
 
 
 def gamma(
@@ -71,19 +67,45 @@ def gamma(
 
     Args and shapes as in :func:`price`.
     """
-    S, _, d1, width, live = _standardize(spot, strike, tau, volatility)
+    return _gamma(*_standardize(spot, strike, tau, volatility))
+
+
+def greeks(
+    spot: Float[Tensor, "*#shape"],
+    strike: Float[Tensor, "*#shape"] | float,
+    tau: Float[Tensor, "*#shape"] | float,
+    volatility: Float[Tensor, "*#shape"] | float,
+) -> tuple[Float[Tensor, "*shape"], Float[Tensor, "*shape"]]:
+    """:func:`delta` and :func:`gamma` from one d1."""
+    standardized = _standardize(spot, strike, tau, volatility)
+    return _delta(*standardized), _gamma(*standardized)
+
+
+def _delta(S: Tensor, K: Tensor, d1: Tensor, width: Tensor, live: Tensor | None) -> Tensor:
+    value = _normal_cdf(d1)
+    return value if live is None else torch.where(live, value, 0.5 + 0.5 * (S - K).sign())
+
+
+def _gamma(S: Tensor, K: Tensor, d1: Tensor, width: Tensor, live: Tensor | None) -> Tensor:
     density = torch.exp(-0.5 * d1.square()) / math.sqrt(2 * math.pi)
+    if live is None:
+        return density / (S * width)
     return torch.where(live, density / (torch.where(live, S, 1) * width), 0)
 
 
 def _standardize(
     spot: Tensor, strike: Tensor | float, tau: Tensor | float, volatility: Tensor | float
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """S and K as tensors, d1, w, and where uncertainty is left; d1 and w are harmless numbers elsewhere.
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor | None]:
+    """S and K as tensors, d1, w, and where uncertainty is left, None for everywhere.
+
+    Elsewhere d1 and w are harmless numbers.
 
     The inputs themselves are replaced there: a finite value could still carry an infinite derivative.
     """
     K, T, sigma = [x if isinstance(x, Tensor) else spot.new_tensor(x) for x in (strike, tau, volatility)]
+    width = sigma * T.sqrt()
+    if min(width.amin() ** 2, spot.amin(), K.amin()) > EXPIRED:  # the usual case, at a fraction of the time
+        return spot, K, torch.log(spot / K) / width + 0.5 * width, width, None
     live = (sigma.square() * T > EXPIRED) & (spot > 0) & (K > 0)
     width = torch.where(live, sigma, 1) * torch.where(live, T, 1).sqrt()
     moneyness = torch.log(torch.where(live, spot, 1) / torch.where(live, K, 1))
