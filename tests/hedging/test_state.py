@@ -10,7 +10,7 @@ from praesidium.component import InputError, build
 from praesidium.hedging.features import FEATURES
 from praesidium.hedging.liability import EuropeanCall
 from praesidium.hedging.state import State, StateBuilder, StateSettings
-from praesidium.hedging.volatility import GreekVolatility
+from praesidium.hedging.volatility import GreekVolatility, Quoted
 
 BY_TIME = ("spot", "delta", "gamma", "phi", "context")
 
@@ -116,3 +116,21 @@ def test_unknown_features_are_refused():
         build(StateSettings, {"context": ["momentum"]})
     with pytest.raises(InputError, match="at least one feature"):
         build(StateSettings, {"phi": []})
+
+
+def test_without_a_model_there_are_no_greeks(calm, wild):
+    settings = StateSettings(phi=("log_moneyness", "volatility"), context=(), volatility=Quoted(), greeks=False)
+    state = settings.fit([calm, wild], EuropeanCall()).build(wild, 1e-3)
+    assert not state.delta.any()
+    assert not state.gamma.any()
+    assert state.features.shape == (wild.horizon, wild.count, 2)
+    assert state.context.shape[-1] == 0
+
+
+def test_greeks_among_the_features_need_a_model():
+    with pytest.raises(ValueError, match="delta, gamma_scaled need greeks=true"):
+        StateSettings(greeks=False)
+
+
+def test_quoted_volatility_is_what_the_option_is_marked_at(wild):
+    assert torch.equal(Quoted().estimate(wild, {}), wild.implied[:-1])

@@ -190,6 +190,16 @@ def test_a_cell_that_fails_is_named_and_shown_as_missing(tmp_path):
     assert set(pd.read_csv(tmp_path / "o" / "summary.csv").method) == {"delta"}
 
 
+def test_a_profile_names_the_phases_and_keeps_nothing(tmp_path):
+    result = praesidium("profile", "--methods", "delta,hirm", "--seeds", "0,1", *TINY, cwd=tmp_path)
+
+    assert result.returncode == 0, result.stderr
+    assert "2 as one" in result.stderr or "one at a time" in result.stderr
+    for phase in ("simulate", "features", "rollout", "risk", "backward", "evaluate", "write"):
+        assert phase in result.stdout
+    assert not list(tmp_path.iterdir())
+
+
 def finished(root: Path) -> list[Path]:
     return sorted(root.glob("*/*/*/final_metrics.json"))
 
