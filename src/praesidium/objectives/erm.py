@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from jaxtyping import Float
 from torch import Tensor
 
@@ -11,7 +13,9 @@ from praesidium.objectives.objective import Memory, Objective, Sensitivities, Te
 class ERM(Objective, kind="erm"):
     """mean_e R_e. Not the CVaR of the pooled losses, which is larger: CVaR is concave in the distribution."""
 
-    def __call__(
+    compares: ClassVar[bool] = False
+
+    def terms(
         self, risks: Float[Tensor, "*replicas environments"], sensitivities: Sensitivities, ramp: float, memory: Memory
     ) -> Terms:
         return Terms(risk=risks.mean(-1), penalty=no_penalty(risks))

@@ -23,7 +23,7 @@ class VREx(Objective, kind="vrex"):
 
     beta: NonNegativeFloat = 1.0
 
-    def __call__(
+    def terms(
         self, risks: Float[Tensor, "*replicas environments"], sensitivities: Sensitivities, ramp: float, memory: Memory
     ) -> Terms:
         weights = (1 + 2 * ramp * self.beta * (risks - risks.mean(-1, keepdim=True))) / risks.shape[-1]

@@ -9,7 +9,7 @@ from torch import Tensor
 from praesidium.objectives.objective import Memory, Objective, Sensitivities, Terms, no_penalty
 
 
-class IRM(Objective, kind="irm"):
+class IRMv1(Objective, kind="irmv1"):
     """mean_e R_e + penalty mean_e D_e^2, where D_e is the derivative of R_e in a factor s on all positions, at s = 1.
 
     For a hedge D_e = -E[hedge gain net of costs | tail of e]: no second backward pass is needed.
@@ -23,7 +23,7 @@ class IRM(Objective, kind="irm"):
 
     penalty: NonNegativeFloat = 0.1
 
-    def __call__(
+    def terms(
         self, risks: Float[Tensor, "*replicas environments"], sensitivities: Sensitivities, ramp: float, memory: Memory
     ) -> Terms:
         if ramp == 0:
