@@ -44,6 +44,23 @@ class Market(Component):
         Jumps count. Its root is the Black-Scholes volatility at which the option is marked.
         """
 
+    def sample_marked(
+        self,
+        *,
+        paths: int,
+        steps: int,
+        left: Float[Tensor, "rebalances 1"],
+        dt: float,
+        generator: torch.Generator,
+        dtype: torch.dtype = torch.float32,
+    ) -> tuple[Float[Tensor, "times paths"], Float[Tensor, "rebalances paths"]]:
+        """Spot as by :meth:`sample`, and :meth:`expected_variance` at its last times over the years ``left`` at each.
+
+        A market whose paths differ in more than their variance overrides it, so that each path is marked by its own.
+        """
+        spot, variance = self.sample(paths=paths, steps=steps, dt=dt, generator=generator, dtype=dtype)
+        return spot, self.expected_variance(variance[-len(left) :], left)
+
     @final
     def simulate(
         self,
@@ -56,9 +73,9 @@ class Market(Component):
         dtype: torch.dtype = torch.float32,
     ) -> Paths:
         """Episodes of ``horizon`` periods after ``lookback`` periods of history, normalized to spot 1 at inception."""
-        spot, variance = self.sample(paths=paths, steps=lookback + horizon, dt=dt, generator=generator, dtype=dtype)
-        left = torch.arange(horizon, -1, -1, dtype=dtype, device=spot.device).unsqueeze(-1) * dt
-        expected = self.expected_variance(variance[lookback:], left)
-        del variance  # 200,000 paths of 60 days are 49 MB
+        left = torch.arange(horizon, -1, -1, dtype=dtype, device=generator.device).unsqueeze(-1) * dt
+        spot, expected = self.sample_marked(
+            paths=paths, steps=lookback + horizon, left=left, dt=dt, generator=generator, dtype=dtype
+        )
         implied = expected.sqrt()
         return Paths(spot=spot.div_(spot[lookback].clone()), implied=implied, dt=dt, lookback=lookback)
