@@ -46,11 +46,7 @@ def test_a_replica_in_a_stack_is_measured_as_alone(output, head, tile, scenes):
     def everything(rows):
         measured = task.measure(values[rows], [batches[row] for row in rows], rows)
         found = [measured.risks, measured.head(), measured.scale()]
-        loss = (
-            measured.risks.mean(-1)
-            + 0.3 * mean_square(found[1], torch.zeros_like(found[0]))
-            + found[2].square().mean(-1)
-        )
+        loss = measured.risks.mean(-1) + 0.3 * mean_square(found[1]) + found[2].square().mean(-1)
         return [one.detach() for one in found] + [measured.gradient(loss)]
 
     together, again = everything([0, 1, 2]), everything([2, 0])

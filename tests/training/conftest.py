@@ -1,6 +1,7 @@
 """Trainings that take a blink: three environments that disagree about the best line."""
 
 from collections import Counter
+from copy import copy
 from dataclasses import dataclass
 
 import pytest
@@ -22,20 +23,46 @@ class Lines:
 
     def __init__(self, values, batches, spoil=lambda risks: risks):
         inputs = torch.stack([torch.stack([POOLS[e, run] for e, run in enumerate(batch)]) for batch in batches])
-        self.values = values.clone().requires_grad_()
+        self.values, self.rows = values.clone().requires_grad_(), slice(None)
         slopes, level = self.values[:, None, None, :4], self.values[:, None, 4:]
         errors = (inputs.to(values.dtype) * slopes).sum(-1) + level - GOALS.to(values.dtype)
-        self.risks = spoil(errors.square().mean(-1))
+        self.every = self.risks = spoil(errors.square().mean(-1))
 
     def head(self):
-        rows = [torch.autograd.grad(one.sum(), self.values, create_graph=True)[0] for one in self.risks.unbind(1)]
-        return torch.stack(rows, dim=1)
+        rows = [
+            torch.autograd.grad(one.sum(), self.values, create_graph=True, retain_graph=True)[0]
+            for one in self.every.unbind(1)
+        ]
+        return torch.stack(rows, dim=1)[self.rows]
+
+    def head_halves(self):
+        return torch.stack([self.head(), self.head()])
+
+    def head_noise(self):
+        return torch.full_like(self.risks, 1e-4).detach()
 
     def scale(self):
         return self.risks * 2
 
+    def head_spread(self):
+        return self.head().square()
+
+    def whole(self):
+        return self.head()
+
+    def residual(self):
+        return self.risks
+
+    def moments(self):
+        return self.head(), self.head().unsqueeze(-1) * self.head().unsqueeze(-2)
+
+    def of(self, rows):
+        chosen = copy(self)
+        chosen.rows, chosen.risks = rows, self.every[rows]
+        return chosen
+
     def gradient(self, loss):
-        return torch.autograd.grad(loss.sum(), self.values)[0]
+        return torch.autograd.grad(loss.sum(), self.values, retain_graph=True, allow_unused=True)[0]
 
 
 class LeastSquares:
@@ -48,6 +75,8 @@ class LeastSquares:
     """
 
     def __init__(self, dies_at=None, validations=None, spoils=None):
+        self.head, self.head_order = torch.tensor([False] * 4 + [True]), torch.arange(5)
+        self.units = torch.tensor([0, 1, 2, 3, -1])
         self.dies_at, self.spoils, self.calls, self.seen = dies_at, spoils or {}, 0, Counter()
         self.validations = iter(validations) if validations else None
 

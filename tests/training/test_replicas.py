@@ -10,7 +10,8 @@ import torch
 from praesidium.objectives.erm import ERM
 from praesidium.objectives.groupdro import GroupDRO
 from praesidium.objectives.hirm import HIRM
-from praesidium.objectives.irm import IRM
+from praesidium.objectives.irmv1 import IRMv1
+from praesidium.objectives.objective import Objective
 from praesidium.objectives.objective import Objective
 from praesidium.objectives.vrex import VREx
 from praesidium.training import loop
@@ -22,15 +23,21 @@ FAMILIES = {
     "erm": [ERM()],
     "groupdro": [GroupDRO(eta=0.01), GroupDRO(eta=0.5)],
     "vrex": [VREx(beta=1.0), VREx(beta=0.2)],
-    "irm": [IRM(penalty=0.1), IRM(penalty=0.02)],
-    **{f"hirm {form}": [HIRM(form=form, penalty=one) for one in (0.1, 0.5)] for form in ("cos", "nvar", "irm_head")},
-    "different ones": [HIRM(), ERM(), VREx(), IRM(), HIRM(), GroupDRO()],
+    "irmv1": [IRMv1(penalty=0.1), IRMv1(penalty=0.02)],
+    **{
+        kind: [member()]
+        for kind, member in Objective.registry.items()
+        if kind not in {"erm", "groupdro", "vrex", "irmv1", "hirm"}
+    },
+    **{f"hirm {form}": [HIRM(form=form, penalty=one) for one in (0.1, 0.5)] for form in ("cos", "nvar", "var")},
+    "hirm reach": [HIRM(grad_to="phi"), HIRM(grad_to="psi"), HIRM(), HIRM(cross_fit=True, form="cos")],
+    "different ones": [HIRM(), ERM(), VREx(), IRMv1(), HIRM(), GroupDRO()],
 }
 RECIPES = [
     {},
     {"learning_rate": 0.01, "weight_decay": 0.3, "validate_every": 4},
     {"warmup": 0.0, "rise": 0.5, "validate_every": 6, "keep": 9},
-    {"steps": 26, "validate_every": 9, "keep": 3},
+    {"steps": 26, "validate_every": 9, "keep": 3, "dropout": 0.3},
     {"learning_rate": 0.02, "clip": 0.1, "keep": 1, "validate_every": 7},  # otherwise as the first
     {"steps": 3},
     {"learning_rate": 0.3, "warmup": 0.1, "patience": 1, "validate_every": 4},

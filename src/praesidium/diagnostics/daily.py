@@ -9,11 +9,13 @@ import torch
 
 from praesidium.data.windows import WindowEpisodes
 from praesidium.diagnostics.bootstrap import block_length, bootstrap_error
+from praesidium.diagnostics.efficiency import expected_return_risk, volatility_ratio
 from praesidium.diagnostics.scorecard import LEVEL, Scores, finite
 from praesidium.hedging.episode import Episode, trades
 from praesidium.risk import cvar, max_drawdown, sortino
 
 ENOUGH = 3.0
+ROLLING = 20  # days of a volatility
 
 
 @dataclass(frozen=True)
@@ -46,15 +48,20 @@ def daily_scores(episode: Episode, window: WindowEpisodes) -> DailyScores:
     effective, error = effective_sample(len(losses), block=block), None
     if effective >= ENOUGH:
         error = bootstrap_error(losses.numpy(), block=block)
-    traded = window.ladder(trades(episode.positions).abs())[some]
+    traded = window.ladder(trades(episode.positions).abs())[some].mean().item()
+    held = window.ladder(episode.positions.abs())[some].mean().item()
+    risk, gain = cvar(losses, level=LEVEL).item(), daily.mean().item()
     scores: Scores = {
-        "cvar95": cvar(losses, level=LEVEL).item(),
+        "cvar95": risk,
         "cvar95_se": error,
         "cvar95_no_premium": None,  # a premium is received once an episode, not once a day
-        "mean_pnl": daily.mean().item(),
+        "mean_pnl": gain,
         "max_drawdown": max_drawdown(torch.cat([daily.new_zeros(1), daily.cumsum(0)])).item(),
-        "turnover": traded.mean().item(),
+        "turnover": traded,
         "sortino": finite(sortino(daily).item()),
+        "return_risk": expected_return_risk(gain, risk),
+        "turnover_ratio": traded / held if held else None,
+        "volatility_ratio": volatility_ratio(daily.unsqueeze(1)) if len(daily) > ROLLING else None,
     }
     open_episodes = (window.steps >= 0).sum(1)[some.numpy()]
     rows = pd.DataFrame({"date": window.days[some.numpy()], "pnl": daily.numpy(), "open_episodes": open_episodes})

@@ -10,14 +10,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
-from torch import nn
+from jaxtyping import Float
+from torch import Tensor, nn
 
 from praesidium.diagnostics.daily import DailyScores, daily_scores
+from praesidium.diagnostics.efficiency import volatility_ratios
 from praesidium.diagnostics.scorecard import Scores, scorecard
 from praesidium.experiments import store
 from praesidium.experiments.scenes import Preparation
 from praesidium.hedging.episode import Tally
-from praesidium.hedging.rollout import Rule, rollout
+from praesidium.hedging.rollout import Rule, Trial, rollout
 from praesidium.stopwatch import phase
 
 WINDOWS = "windows.parquet"
@@ -28,18 +30,21 @@ class Judgment:
     """What a policy did, by environment and by real window; a hundredth of the size of its books.
 
     Attributes:
-        environments: totals of every episode.
+        environments: totals of every episode, and how unevenly its profit varies (VR).
         windows: totals of every episode, and scores by day.
         paths: facts about the paths of each environment.
     """
 
-    environments: Mapping[str, Tally]
+    environments: Mapping[str, tuple[Tally, Float[Tensor, " paths"]]]
     windows: Mapping[str, tuple[Tally, DailyScores]]
     paths: Mapping[str, dict[str, float]]
 
     def scores(self) -> dict[str, Any]:
         """``metrics/cvar95/crisis`` and the like; what a window cannot tell is None."""
-        scores: dict[str, Scores] = {name: scorecard(tally) for name, tally in self.environments.items()}
+        scores: dict[str, Scores] = {}
+        for name, (tally, ratios) in self.environments.items():
+            known = ratios[ratios.isfinite()]
+            scores[name] = scorecard(tally) | {"volatility_ratio": known.mean().item() if len(known) else None}
         scores |= {name: daily.scores for name, (_, daily) in self.windows.items()}
         flat: dict[str, Any] = {
             f"metrics/{key}/{name}": value for name, one in scores.items() for key, value in one.items()
@@ -52,7 +57,7 @@ class Judgment:
 
     def keep(self, folder: Path) -> None:
         """Write the results by episode and, for real windows, by day."""
-        everything = {**self.environments, **{name: tally for name, (tally, _) in self.windows.items()}}
+        everything = {name: tally for name, (tally, _) in (*self.environments.items(), *self.windows.items())}
         tables = []
         for name, tally in everything.items():
             columns = {
@@ -84,7 +89,7 @@ def evaluate(rule: Rule, prepared: Preparation, episodes: int) -> Judgment:
         rule.to(prepared.device)
     trials, facts = prepared.evaluation(episodes)
     with phase("evaluate"):
-        judged = {name: trial.tally(rule).to("cpu") for name, trial in trials.items()}
+        judged = {name: _totals(trial, rule) for name, trial in trials.items()}
     windows: dict[str, tuple[Tally, DailyScores]] = {}
     source = prepared.source
     for name, window in source.windows.items():
@@ -93,3 +98,11 @@ def evaluate(rule: Rule, prepared: Preparation, episodes: int) -> Judgment:
             episode = rollout(rule, paths, prepared.builder, source.window_cost_rate, dtype=torch.float32).to("cpu")
             windows[name] = episode.tally(), daily_scores(episode, window)
     return Judgment(judged, windows, facts)
+
+
+def _totals(trial: Trial, rule: Rule) -> tuple[Tally, Float[Tensor, " paths"]]:
+    tallies, ratios = [], []
+    for episode in trial.episodes(rule):
+        tallies.append(episode.tally())
+        ratios.append(volatility_ratios(episode.daily))
+    return Tally.join(tallies).to("cpu"), torch.cat(ratios).cpu()

@@ -14,13 +14,36 @@ import torch
 from praesidium.component import InputError, unknown
 from praesidium.experiments.engines import Engine, Outcome, failed
 from praesidium.experiments.hedging import perform
-from praesidium.experiments.methods import overrides_of
+from praesidium.experiments.methods import BENCHMARK, STUDY, overrides_of
 from praesidium.experiments.scenes import open_source, training_name
 from praesidium.experiments.shelf import shelf_in
 from praesidium.experiments.store import Busy, Run
 from praesidium.experiments.study import Study, compose, options, register_members
 
-SEEDS = {"quick": "0..2", "standard": "0..9", "paper": "0..29"}
+
+@dataclass(frozen=True)
+class Size:
+    """What a preset runs if nothing else is said.
+
+    Attributes:
+        name: of the preset.
+        datasets, methods, seeds: of its grid.
+    """
+
+    name: str
+    datasets: str
+    methods: tuple[str, ...]
+    seeds: str
+
+
+PRESETS = {
+    one.name: one
+    for one in (
+        Size("quick", "synthetic_heston,sp500", BENCHMARK, "0..2"),
+        Size("standard", "synthetic_heston,sp500", BENCHMARK, "0..9"),
+        Size("paper", "synthetic_heston", STUDY, "0..29"),
+    )
+}
 
 
 @dataclass(frozen=True)

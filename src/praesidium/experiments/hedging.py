@@ -13,6 +13,7 @@ from torch import nn
 from praesidium.component import InputError
 from praesidium.experiments import store
 from praesidium.experiments.evaluation import evaluate
+from praesidium.experiments.probing import probe
 from praesidium.experiments.scenes import Preparation, prepare
 from praesidium.experiments.store import Run
 from praesidium.experiments.study import Study
@@ -73,6 +74,9 @@ def _judge(rule: Rule, study: Study, run: Run, prepared: Preparation) -> dict[st
         judgment.keep(run.folder)
     with phase("evaluate"):
         metrics = judgment.scores()
+    if isinstance(rule, TrainableRule):
+        with phase("probe"):
+            metrics |= probe(rule, prepared, study.evaluation, study.risk)
     return metrics | {"data": dict(prepared.source.report), "environments": dict(judgment.paths)}
 
 

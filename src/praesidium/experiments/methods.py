@@ -1,8 +1,8 @@
-"""Methods by name: rows of a table, not code. A method is a choice of policy and objective."""
+"""Methods by name: rows of a table, not code. A method is a choice of network, objective, labels and recipe."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from praesidium.component import InputError, unknown
 
@@ -14,29 +14,125 @@ class Method:
     Attributes:
         overrides: what makes up the method, as Hydra overrides.
         says: one line for people.
+        bound: whether it is an upper bound that knows what it is judged on, never a competitor.
     """
 
     overrides: tuple[str, ...]
     says: str
+    bound: bool = False
 
+
+FREE = ("policy=joint_free",)  # the standard deep hedge: one network for everything, its output is the position
+RESIDUAL = ("policy=joint_residual",)  # the same network, its output is added to delta
+SPLIT = ("policy=neural",)  # the regime may scale the structural features within bounds; added to delta
 
 METHODS = {
     "no_hedge": Method(("policy=no_hedge",), "the liability runs naked"),
     "delta": Method(("policy=delta",), "Black-Scholes delta, every day"),
     "whalley_wilmott": Method(("policy=whalley_wilmott",), "no-trade band around delta"),
-    "erm": Method(("policy=joint_free", "objective=erm"), "the standard deep hedge"),
-    "groupdro": Method(("policy=joint_free", "objective=groupdro"), "standard deep hedge, worst environment"),
-    "vrex": Method(("policy=joint_free", "objective=vrex"), "standard deep hedge, flat risks"),
-    "irm": Method(("policy=joint_free", "objective=irm"), "standard deep hedge, IRMv1"),
-    "erm_residual": Method(("policy=neural", "objective=erm"), "the network of hirm, without alignment"),
-    "hirm": Method(("policy=neural", "objective=hirm"), "split bounded residual network, head alignment (cosine)"),
-    "hirm_nvar": Method(("policy=neural", "objective=hirm", "objective.form=nvar"), "hirm with normalized variance"),
-    "hirm_irm_head": Method(
-        ("policy=neural", "objective=hirm", "objective.form=irm_head"), "hirm with squared head gradients"
+    "erm": Method((*FREE, "objective=erm"), "the standard deep hedge"),
+    "erm_pooled": Method((*FREE, "objective=erm", "risk.pooled=true"), "standard deep hedge, CVaR of all episodes"),
+    "erm_reg": Method(
+        (*FREE, "objective=erm", "train.weight_decay=1e-3", "train.dropout=0.3"), "with weight decay and dropout"
+    ),
+    "domain_randomized": Method(
+        (*FREE, "objective=erm", "data.train=[wide_low,wide_medium_10_15,wide_medium_15_20,wide_medium_20_25]"),
+        "standard deep hedge on calm markets with random parameters",
+    ),
+    "groupdro": Method((*FREE, "objective=groupdro"), "standard deep hedge, worst environment"),
+    "vrex": Method((*FREE, "objective=vrex"), "standard deep hedge, flat risks"),
+    "irmv1": Method((*FREE, "objective=irmv1"), "standard deep hedge, IRMv1"),
+    "irm_head": Method((*FREE, "objective=irm_head"), "standard deep hedge, IRM with the head as classifier"),
+    "iga_head": Method((*FREE, "objective=iga_head"), "standard deep hedge, variance of head gradients"),
+    "fishr_head": Method((*FREE, "objective=fishr_head"), "standard deep hedge, equal spread of head gradients"),
+    "coral": Method((*FREE, "objective=coral"), "standard deep hedge, equal moments of features"),
+    "env_cvar": Method((*FREE, "objective=env_cvar"), "standard deep hedge, CVaR over environments"),
+    "eqrm": Method((*FREE, "objective=eqrm"), "standard deep hedge, quantile over environments"),
+    "and_mask": Method((*FREE, "objective=and_mask"), "standard deep hedge, head moves where environments agree"),
+    "pcgrad": Method((*FREE, "objective=pcgrad"), "standard deep hedge, head gradients projected"),
+    "erm_oracle": Method(
+        (
+            *RESIDUAL,
+            "objective=erm",
+            "data.oracle=true",
+            "data.train=[low,medium_10_15,medium_15_20,medium_20_25,high,crisis]",
+            "data.validation=[crisis]",
+        ),
+        "has trained on the crisis: an upper bound",
+        bound=True,
+    ),
+    "joint_erm": Method((*RESIDUAL, "objective=erm"), "joint residual network, ERM"),
+    "joint_hirm": Method((*RESIDUAL, "objective=hirm"), "joint residual network, head alignment"),
+    "joint_irm_head": Method((*RESIDUAL, "objective=irm_head"), "joint residual network, squared head gradients"),
+    "joint_shrink": Method((*RESIDUAL, "objective=delta_shrink"), "joint residual network, shrunk toward delta"),
+    "joint_mask": Method((*RESIDUAL, "objective=and_mask"), "joint residual network, masked head gradients"),
+    "erm_residual": Method((*SPLIT, "objective=erm"), "the network of hirm, without alignment"),
+    "delta_shrink": Method((*SPLIT, "objective=delta_shrink"), "the network of hirm, shrunk toward delta"),
+    "mask_residual": Method((*SPLIT, "objective=and_mask"), "the network of hirm, masked head gradients"),
+    "hirm": Method((*SPLIT, "objective=hirm"), "split bounded residual network, head alignment"),
+    "hirm_cos": Method((*SPLIT, "objective=hirm", "objective.form=cos"), "hirm with cosines"),
+    "hirm_cross": Method(
+        (*SPLIT, "objective=hirm", "objective.form=cos", "objective.cross_fit=true"), "hirm with cross-fitted cosines"
+    ),
+    "hirm_var": Method((*SPLIT, "objective=hirm", "objective.form=var"), "hirm with plain variance"),
+    "hirm_irm_head": Method((*SPLIT, "objective=irm_head"), "the network of hirm, squared head gradients"),
+    "hirm_phi": Method((*SPLIT, "objective=hirm", "objective.grad_to=phi"), "hirm, alignment moves phi alone"),
+    "hirm_psi": Method((*SPLIT, "objective=hirm", "objective.grad_to=psi"), "hirm, alignment moves psi alone"),
+    "hirm_paper": Method(
+        (
+            *SPLIT,
+            "objective=hirm",
+            "objective.form=cos",
+            "objective.noise_floor=false",
+            "objective.guard=false",
+            "risk.scale=none",
+            "data.train=[low,medium]",
+        ),
+        "the paper to the letter: cosines, raw risks, two environments",
     ),
 }
 
-BENCHMARK = ("no_hedge", "delta", "whalley_wilmott", "erm", "groupdro", "vrex", "irm", "erm_residual", "hirm")
+# The names of the published ablation: rows of one table, some of them methods from above.
+ABLATIONS = {
+    "hirm_full": METHODS["hirm"],
+    "hirm_no_hgca": METHODS["erm_residual"],
+    "hirm_full_irm": Method((*SPLIT, "objective=hirm", "objective.scope=all"), "gradients of all parameters aligned"),
+    "hirm_env_specific_heads": Method((*SPLIT, "objective=hirm", "policy.head.kind=per_environment"), "own heads"),
+    "hirm_no_split": METHODS["joint_hirm"],
+    "hirm_phi_only": Method((*SPLIT, "policy.encoder.kind=phi_only", "objective=hirm"), "structural features alone"),
+    "hirm_r_only": Method((*SPLIT, "policy.encoder.kind=r_only", "objective=hirm"), "regime features alone"),
+    "hirm_random_env_labels": Method((*SPLIT, "objective=hirm", "train.labels=random"), "environments dealt out anew"),
+    "hirm_coarse_env_bands": Method((*SPLIT, "objective=hirm", "data.train=[low,medium]"), "two environments"),
+    "erm_baseline": METHODS["erm"],
+    "groupdro_baseline": METHODS["groupdro"],
+    "vrex_baseline": METHODS["vrex"],
+}
+NAMED = {**METHODS, **ABLATIONS, "irm": replace(METHODS["irmv1"], says="short for irmv1")}
+
+BENCHMARK = (
+    "no_hedge",
+    "delta",
+    "whalley_wilmott",
+    "erm",
+    "erm_reg",
+    "groupdro",
+    "vrex",
+    "irmv1",
+    "irm_head",
+    "erm_residual",
+    "hirm",
+)
+STUDY = (
+    *BENCHMARK,
+    "erm_oracle",
+    "joint_erm",
+    "joint_hirm",
+    "delta_shrink",
+    "mask_residual",
+    "hirm_random_env_labels",
+    "hirm_phi",
+    "hirm_psi",
+)
 
 
 def overrides_of(name: str) -> tuple[str, ...]:
@@ -45,6 +141,6 @@ def overrides_of(name: str) -> tuple[str, ...]:
     Raises:
         InputError: if there is no such method.
     """
-    if name not in METHODS:
-        raise InputError(unknown("methods", name, METHODS))
-    return METHODS[name].overrides
+    if name not in NAMED:
+        raise InputError(unknown("methods", name, NAMED))
+    return NAMED[name].overrides

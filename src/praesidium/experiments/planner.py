@@ -46,11 +46,11 @@ def plan(cells: Sequence[Cell], *, jobs: int | None = None, stack: int | None = 
         jobs: processes, if the user says so; else as many as there are cores and memory, and one for a GPU.
         stack: replicas that train as one, if the user says so; else see :func:`stack_size`.
     """
+    waiting = {place for place, cell in enumerate(cells) if not cell.run.check()}
     alike: dict[str, list[int]] = {}
-    for place, cell in enumerate(cells):
-        if not cell.run.check():
-            alike.setdefault(_likeness(cell), []).append(place)
-    groups = list(alike.values())
+    for place, cell in enumerate(cells):  # done or not: what trains together must not depend on interruptions
+        alike.setdefault(_likeness(cell), []).append(place)
+    groups = [places for places in alike.values() if waiting & set(places)]
     device = cells[0].device if cells else "cpu"
     wanted = jobs or _workers(device)
     studies = [Study.model_validate(cells[places[0]].study) for places in groups]
@@ -58,7 +58,8 @@ def plan(cells: Sequence[Cell], *, jobs: int | None = None, stack: int | None = 
         min(len(places), stack) if stack else stack_size(study, len(places), device)
         for places, study in zip(groups, studies, strict=True)
     ]
-    batches = [batch for places, size in zip(groups, sizes, strict=True) for batch in _cut(places, size)]
+    cut = [batch for places, size in zip(groups, sizes, strict=True) for batch in _cut(places, size)]
+    batches = [left for batch in cut if (left := [place for place in batch if place in waiting])]
     workers = max(1, min(wanted, len(batches)))
     stacks = {
         f"{_paths(study)} paths a step: {size} as one" for study, size in zip(studies, sizes, strict=True) if size > 1
@@ -69,14 +70,9 @@ def plan(cells: Sequence[Cell], *, jobs: int | None = None, stack: int | None = 
     return Plan([[cells[place] for place in batch] for batch in sorted(batches)], workers, reason)
 
 
-def _parts(places: list[int], size: int) -> int:
-    """Batches of at most ``size``."""
-    return math.ceil(len(places) / size)
-
-
 def _cut(places: list[int], size: int) -> list[list[int]]:
     """Batches of at most ``size``, as equal as they can be."""
-    count = _parts(places, size)
+    count = math.ceil(len(places) / size)
     return [places[len(places) * part // count : len(places) * (part + 1) // count] for part in range(count)]
 
 
@@ -104,7 +100,7 @@ def _likeness(cell: Cell) -> str:
     """What cells must have in common to train as one: all but the seed and what may differ in a stack."""
     study = dict(cell.study)
     study["objective"] = {name: value for name, value in study["objective"].items() if isinstance(value, bool | str)}
-    study["train"] = {name: study["train"][name] for name in ("episodes", "pool")}
+    study["train"] = {name: study["train"][name] for name in ("episodes", "pool", "labels")}
     return json.dumps([cell.dataset, cell.method, cell.device, study], sort_keys=True)
 
 

@@ -27,6 +27,7 @@ PHASES = {
     "optimizer": "parameters moved",
     "validate": "policy on the validation episodes",
     "evaluate": "policy in every environment, its scores",
+    "probe": "risks, head gradients and features on fresh episodes",
     "write": "logs, checkpoints, results",
 }
 

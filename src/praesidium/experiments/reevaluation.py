@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from praesidium.experiments.evaluation import evaluate
 from praesidium.experiments.hedging import read_state
 from praesidium.experiments.scenes import Preparation
 from praesidium.experiments.study import Study, compose, options, register_members
+from praesidium.hedging.state import StateBuilder
 from praesidium.policies.policy import Sizes, TrainableRule
 from praesidium.training import checkpoints
 
@@ -37,8 +39,59 @@ class Reevaluation:
     metrics: dict[str, Any]
 
 
+@dataclass(frozen=True)
+class Stored:
+    """A trained policy as it was kept.
+
+    Attributes:
+        rule: with its parameters.
+        study: what it was trained with.
+        builder: of the states that it sees.
+        folder, dataset, method, seed, step: which one it is.
+    """
+
+    rule: TrainableRule
+    study: Study
+    builder: StateBuilder
+    folder: Path
+    dataset: str
+    method: str
+    seed: int
+    step: int
+
+
+def read_policy(checkpoint: Path) -> Stored:
+    """Load a checkpoint with the settings of its run.
+
+    Args:
+        checkpoint: ``step_*.safetensors`` in the checkpoints folder of a run.
+
+    Raises:
+        InputError: if the checkpoint or its run is not there.
+    """
+    tensors, facts = checkpoints.load(checkpoint)
+    if checkpoint.name == checkpoints.LAST:
+        tensors = {name.removeprefix("model/"): one for name, one in tensors.items() if name.startswith("model/")}
+    folder = checkpoint.resolve().parent.parent
+    settings = store.read_config(folder)
+    names = {key: settings.pop(key) for key in ("dataset", "method", "seed")}
+    register_members(settings["plugins"])
+    study = build(Study, settings)
+    sizes = Sizes(len(study.state.phi), len(study.state.context), len(study.data.train))
+    rule = study.policy.build(sizes, seed=names["seed"])
+    assert isinstance(rule, TrainableRule), "only a trained policy has checkpoints"
+    rule.load_state_dict(tensors)
+    return Stored(rule, study, read_state(folder, study), folder, **names, step=facts["step"])
+
+
+def read_best(folder: Path) -> Stored:
+    """Load the best policy of a finished run."""
+    step = json.loads((folder / store.FINAL).read_text())["training/best_step"]
+    return read_policy(folder / store.CHECKPOINTS / f"step_{step:06d}.safetensors")
+
+
 def reevaluate(checkpoint: Path, *, dataset: str | None, device: str) -> Reevaluation:
-    """Load a checkpoint with the settings of its run and roll it out.
+    """Roll a checkpoint out again.
 
     Args:
         checkpoint: ``step_*.safetensors`` in the checkpoints folder of a run.
@@ -48,31 +101,18 @@ def reevaluate(checkpoint: Path, *, dataset: str | None, device: str) -> Reevalu
     Raises:
         InputError: if the checkpoint, its run or the data set is not there.
     """
-    tensors, facts = checkpoints.load(checkpoint)
-    if checkpoint.name == checkpoints.LAST:
-        tensors = {name.removeprefix("model/"): one for name, one in tensors.items() if name.startswith("model/")}
-    folder = checkpoint.resolve().parent.parent
-    settings = store.read_config(folder)
-    names = {key: settings.pop(key) for key in ("dataset", "method", "seed")}
-    register_members(settings["plugins"])
-    trained_on = build(Study, settings)
-    study = trained_on
+    stored = read_policy(checkpoint)
+    study = stored.study
     if dataset is not None:
         if dataset not in options("data"):
             raise InputError(unknown("datasets", dataset, options("data")))
-        data = compose([f"data={dataset}"]).data
-        study = study.model_copy(update={"data": data})
-    sizes = Sizes(len(study.state.phi), len(study.state.context), len(trained_on.data.train))
-    rule = study.policy.build(sizes, seed=names["seed"])
-    assert isinstance(rule, TrainableRule), "only a trained policy has checkpoints"
-    rule.load_state_dict(tensors)
-    builder = read_state(folder, study)
-    prepared = Preparation(study.data, study.liability, study.state, device=device, builder=builder)
+        study = study.model_copy(update={"data": compose([f"data={dataset}"]).data})
+    prepared = Preparation(study.data, study.liability, study.state, device=device, builder=stored.builder)
     return Reevaluation(
-        folder=folder,
-        method=names["method"],
-        step=facts["step"],
-        dataset=dataset or names["dataset"],
+        folder=stored.folder,
+        method=stored.method,
+        step=stored.step,
+        dataset=dataset or stored.dataset,
         data=study.data.settings(),
-        metrics=evaluate(rule, prepared, study.evaluation.episodes).scores(),
+        metrics=evaluate(stored.rule, prepared, study.evaluation.episodes).scores(),
     )

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -15,13 +15,16 @@ from praesidium.experiments.shelf import Shelf
 from praesidium.hedging.episode import Ledger
 from praesidium.hedging.liability import Liability
 from praesidium.hedging.rollout import Scene, Trial
-from praesidium.hedging.state import BY_DAY_AND_PATH, State, StateBuilder, StateSettings
+from praesidium.hedging.state import KEPT, StateBuilder, StateSettings
 from praesidium.markets.paths import Paths
 from praesidium.stopwatch import phase
 from praesidium.training.reproducibility import stream
 
 CALIBRATION = 8192  # episodes of each training environment behind scales and volatility parameters
-KEPT = (*BY_DAY_AND_PATH, "tau")  # of a state
+SHUFFLED = "random"
+
+Labels = Literal["bands", "random"]
+Ready = Callable[[str, Paths], tuple[dict[str, Tensor], dict[str, float]]]
 
 
 class Preparation:
@@ -61,13 +64,25 @@ class Preparation:
         """Makes states, with the scales of the training environments."""
         return self._builder or state_builder(self.data, self.liability, self.state)
 
-    def training(self, pool: int, seed: int) -> list[Scene]:
-        """The training pool of a seed, a scene for each environment; the same for every method."""
-        return self._scenes(training_name(seed), self.data.train, pool, seed, "training")
+    def training(self, pool: int, seed: int, labels: Labels = "bands") -> list[Scene]:
+        """The training pool of a seed, a scene for each environment; the same for every method.
+
+        Args:
+            pool: episodes of each environment.
+            seed: of the draws.
+            labels: ``bands``, each environment its own episodes; ``random``, those of all environments dealt out anew,
+                as many to each as before.
+        """
+        purpose = ("training", seed) if labels == "bands" else ("training", seed, labels)
+        return self._scenes(training_name(seed), self.data.train, pool, *purpose)
 
     def validation(self, episodes: int) -> list[Scene]:
         """The scenes on which checkpoints are compared, the same for every method and seed."""
         return self._scenes("validation", self.data.validation, episodes, "validation")
+
+    def probes(self, episodes: int) -> dict[str, Scene]:
+        """Fresh scenes of every environment, for what a trained policy is asked; the same for every method and seed."""
+        return dict(zip(self.data.names, self._scenes("probes", self.data.names, episodes, "probes"), strict=True))
 
     def evaluation(self, episodes: int) -> tuple[dict[str, Trial], dict[str, dict[str, float]]]:
         """Trials of every environment, the same for every method and seed, apart from all training paths.
@@ -76,50 +91,58 @@ class Preparation:
             The trials, and facts about their paths: realized volatility, and the share of features that the bound of
             the scaler cuts off.
         """
-        names = (*self.data.train, *self.data.validation, *self.data.test)
-        tensors, facts = self.shelf.fetch(
-            "evaluation", {**self.settings, "episodes": episodes}, lambda: self._make_evaluation(names, episodes)
-        )
+
+        def ready(name: str, paths: Paths) -> tuple[dict[str, Tensor], dict[str, float]]:
+            trial = Trial.make(paths, self.builder, self._rate(name), dtype=torch.float32)
+            kept = {key: getattr(trial.state, key) for key in KEPT}
+            kept |= {"spot": trial.ledger.spot, "marks": trial.ledger.marks, "payoff": trial.ledger.payoff}
+            growth = paths.episode.double().log().diff(dim=0)
+            return kept, {
+                "realized_volatility": (growth.square().mean() / paths.dt).sqrt().item(),
+                "context_clipped_share": self.builder.clipped_share(paths),
+            }
+
+        parts, facts = self._fetch("evaluation", self.data.names, episodes, ("evaluation",), ready)
         trials = {}
-        for number, name in enumerate(names):
-            parts = {key: one.to(self.device) for key, one in _part(tensors, number).items()}
-            ledger = Ledger(parts["spot"], parts["marks"], parts["payoff"], self._rate(name))
-            trials[name] = Trial(self._state({**parts, "spot": parts["spot"][:-1]}, name), ledger)
+        for name, one in zip(self.data.names, parts, strict=True):
+            ledger = Ledger(one["spot"], one["marks"], one["payoff"], self._rate(name))
+            trials[name] = Trial(self.builder.assemble({**one, "spot": one["spot"][:-1]}), ledger)
         return trials, facts
 
-    def _make_evaluation(self, names: tuple[str, ...], episodes: int) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        tensors, facts = {}, {}
-        for number, (name, paths) in enumerate(self.draw(names, episodes, "evaluation")):
-            with phase("features"):
-                trial = Trial.make(paths, self.builder, self._rate(name), dtype=torch.float32)
-                kept = {key: getattr(trial.state, key) for key in KEPT}
-                kept |= {"spot": trial.ledger.spot, "marks": trial.ledger.marks, "payoff": trial.ledger.payoff}
-                tensors |= {f"{number}/{key}": one for key, one in kept.items()}
-                growth = paths.episode.double().log().diff(dim=0)
-                facts[name] = {
-                    "realized_volatility": (growth.square().mean() / paths.dt).sqrt().item(),
-                    "context_clipped_share": self.builder.clipped_share(paths),
-                }
-        return tensors, facts
-
     def _scenes(self, name: str, names: tuple[str, ...], episodes: int, *purpose: str | int) -> list[Scene]:
-        def make() -> tuple[dict[str, Tensor], dict[str, Any]]:
-            tensors = {}
-            for number, (environment, paths) in enumerate(self.draw(names, episodes, *purpose)):
-                with phase("features"):
-                    scene = Scene.make(paths, self.builder, self._rate(environment))
-                kept = {key: getattr(scene.state, key) for key in KEPT}
-                kept |= {"gains": scene.gains, "owed": scene.owed}
-                tensors |= {f"{number}/{key}": one for key, one in kept.items()}
-            return tensors, {}
+        def ready(environment: str, paths: Paths) -> tuple[dict[str, Tensor], dict[str, float]]:
+            scene = Scene.make(paths, self.builder, self._rate(environment))
+            kept = {key: getattr(scene.state, key) for key in KEPT}
+            return kept | {"gains": scene.gains, "owed": scene.owed}, {}
 
-        tensors, _ = self.shelf.fetch(name, {**self.settings, "episodes": episodes, "purpose": list(purpose)}, make)
-        scenes = []
-        for number, environment in enumerate(names):
-            parts = {key: one.to(self.device) for key, one in _part(tensors, number).items()}
-            label = number if environment in self.data.train else None
-            scenes.append(Scene(self._state(parts, environment, label), parts["gains"], parts["owed"]))
-        return scenes
+        parts, _ = self._fetch(name, names, episodes, purpose, ready)
+        trained = [number if environment in self.data.train else None for number, environment in enumerate(names)]
+        return [
+            Scene(self.builder.assemble(one, label), one["gains"], one["owed"])
+            for one, label in zip(parts, trained, strict=True)
+        ]
+
+    def _fetch(
+        self, name: str, names: tuple[str, ...], episodes: int, purpose: tuple[str | int, ...], ready: Ready
+    ) -> tuple[list[dict[str, Tensor]], dict[str, Any]]:
+        """Tensors of each environment, drawn and made ready if nobody has done so, and facts about its paths."""
+
+        def make() -> tuple[dict[str, Tensor], dict[str, Any]]:
+            parts, facts = [], {}
+            for environment, paths in self.draw(names, episodes, *(one for one in purpose if one != SHUFFLED)):
+                with phase("features"):
+                    tensors, facts[environment] = ready(environment, paths)
+                    parts.append(tensors)
+            if SHUFFLED in purpose:
+                _deal_out(parts, stream(*purpose))
+            return {f"{number}/{key}": one for number, part in enumerate(parts) for key, one in part.items()}, facts
+
+        tensors, facts = self.shelf.fetch(name, {**self.settings, "episodes": episodes, "purpose": list(purpose)}, make)
+        parts: list[dict[str, Tensor]] = [{} for _ in names]
+        for key, one in tensors.items():
+            number, _, own = key.partition("/")
+            parts[int(number)][own] = one.to(self.device)
+        return parts, facts
 
     def draw(self, names: Iterable[str], episodes: int, *purpose: str | int) -> Iterable[tuple[str, Paths]]:
         """Fresh episodes of each environment, one after the other."""
@@ -133,10 +156,6 @@ class Preparation:
                     generator=stream(*purpose, name),
                 )
             yield name, paths
-
-    def _state(self, parts: Mapping[str, Tensor], environment: str, label: int | None = None) -> State:
-        """A state from what was kept of it."""
-        return self.builder.assemble(parts, self._rate(environment), label)
 
     def _rate(self, environment: str) -> float:
         return self.data.settings_by_environment[environment].cost_rate
@@ -173,7 +192,12 @@ def training_name(seed: int) -> str:
     return f"training-{seed}"
 
 
-def _part(tensors: Mapping[str, Tensor], number: int) -> dict[str, Tensor]:
-    """The tensors of one environment."""
-    prefix = f"{number}/"
-    return {key.removeprefix(prefix): one for key, one in tensors.items() if key.startswith(prefix)}
+def _deal_out(parts: list[dict[str, Tensor]], generator: torch.Generator) -> None:
+    """Deal the episodes of all environments out at random, as many to each as it had; in place."""
+    counts = [one["owed"].shape[0] for one in parts]
+    order = torch.randperm(sum(counts), generator=generator).split(counts)
+    for key in [key for key in parts[0] if key != "tau"]:
+        axis = 0 if parts[0][key].ndim == 1 else 1
+        whole = torch.cat([one[key] for one in parts], dim=axis)
+        for one, chosen in zip(parts, order, strict=True):
+            one[key] = whole.index_select(axis, chosen)

@@ -14,7 +14,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
-from pydantic import Field, PositiveInt
+from pydantic import Field, PositiveFloat, PositiveInt
 
 import praesidium.conf
 import praesidium.data
@@ -41,6 +41,9 @@ class TrainingRisk(Component):
         level: confidence of the CVaR.
         smoothing: half width of the smoothed tail boundary, in standard deviations of the losses.
         cost_smoothing: rounding of the kink of |trade|, in units of the underlying.
+        pooled: one risk of the episodes of all environments together, in place of one for each.
+        alignment_level: confidence of the CVaR whose gradients penalties compare, if it is another one: a lower one
+            has a wider tail, and less noise.
         scale: ``reference`` divides all risks by the mean training risk of the delta hedge, so that published penalty
             weights mean the same here; ``none`` leaves them in units of the spot.
     """
@@ -48,6 +51,8 @@ class TrainingRisk(Component):
     level: float = Field(default=0.95, gt=0, lt=1)
     smoothing: float = Field(default=0.1, gt=0, le=1)
     cost_smoothing: float = Field(default=1e-3, ge=0)
+    pooled: bool = False
+    alignment_level: float | None = Field(default=None, gt=0, lt=1)
     scale: Literal["reference", "none"] = "reference"
 
 
@@ -57,10 +62,17 @@ class Evaluation(Component):
     Attributes:
         episodes: in each environment.
         validation_episodes: in each validation environment, to choose checkpoints.
+        probe_episodes: in each environment, to ask a trained policy for its invariance.
+        risk_spread: relative variance of risks over environments at which the index component C1 is zero: the 95th
+            percentile over ``erm`` runs with development seeds.
+        feature_spread: dispersion of features at which C3 is zero, likewise.
     """
 
     episodes: PositiveInt = 5000
     validation_episodes: PositiveInt = 4096
+    probe_episodes: PositiveInt = 8192
+    risk_spread: PositiveFloat = 0.003
+    feature_spread: PositiveFloat = 0.12
 
 
 class Study(Component):

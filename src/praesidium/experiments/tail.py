@@ -1,26 +1,27 @@
-"""The tail episodes of one step: sensitivities of their losses, and the gradient of whatever is made of them."""
+"""The tail episodes of one step: what an objective may ask about them, and the gradient of whatever it makes of it."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
+from praesidium.experiments.replay import Counts, Replay
 from praesidium.hedging.rollout import Scene
-from praesidium.policies.policy import Decisions, TrainableRule
+from praesidium.policies.policy import TrainableRule
 from praesidium.stopwatch import phase
 from praesidium.training.parameters import Parameters
-from praesidium.training.recurrence import accumulate, adjoint, slopes
 
 
 @dataclass
 class Tail:
     """Tail episodes of some replicas, in the order of their groups (replica by replica, environment by environment).
 
-    The risk layer has a graph of its own, down to the losses: what an objective makes of risks and sensitivities is
-    differentiated there first, which says how much each episode's loss, and its loss's gradient in the head, count.
+    The risk layer has a graph of its own, down to its leaves: the losses and what else was asked about each episode.
+    What an objective makes of them is differentiated there first, which says how much each leaf counts.
     :meth:`gradient` takes these weights on through the policy.
 
     Attributes:
@@ -29,9 +30,14 @@ class Tail:
         scene: the episodes.
         held: positions of the episodes on every day, known from the rollout.
         group: number of the (replica, environment) pair of each episode, rising.
+        half: to which of two halves of the batch each episode belongs.
         losses: of the episodes; a leaf.
         risks: scaled risk of each group, a function of the losses.
         weights: scaled CVaR weight of each episode, a function of the losses.
+        boundary: whether an episode lies on the boundary of the tail.
+        scales: what the risk of each group was divided by.
+        level: confidence of the risk.
+        episodes: in each group, in the tail or not.
         cost_smoothing: rounding of the kink of the costs.
         rows: (day, episode) pairs differentiated at a time; bounds the memory of the graph.
     """
@@ -41,17 +47,22 @@ class Tail:
     scene: Scene
     held: Float[Tensor, "steps tail *instruments"]
     group: Tensor
+    half: Bool[Tensor, " tail"]
     losses: Float[Tensor, " tail"]
     risks: Float[Tensor, " groups"]
     weights: Float[Tensor, " tail"]
+    boundary: Bool[Tensor, " tail"]
+    scales: Float[Tensor, " groups"]
+    level: float
+    episodes: int
     cost_smoothing: float
     rows: int
 
     def __post_init__(self) -> None:
         self.replicas = len(self.values)
         self.environments = len(self.risks) // self.replicas
-        self._head: Tensor | None = None
-        self._replays: dict[tuple[int, int], Replay] = {}
+        self.leaves: dict[str, Tensor] = {"losses": self.losses}
+        self._kept: Replay | None = None
         self._lay_out()
 
     @property
@@ -69,36 +80,139 @@ class Tail:
         With y_t = W z_t + b on every day, it is the sum over days of dL/dy_t z_t', by tail weight; the effect of y_t
         on later days through the inventory is in it.
         """
-        with phase("backward"):
-            rows = torch.cat([self._replay(*span, graph=True).head() for span in self._spans], dim=-2)
-        self._head = self._flat(rows).detach().requires_grad_()
-        return self._sum_by_group(self.weights.unsqueeze(-1) * self._head)
+        return self._sum_by_group(self.weights.unsqueeze(-1) * self._head_rows())
 
-    def gradient(self) -> Float[Tensor, "replicas parameters"]:
-        """Gradient in the parameters, once the loss has been differentiated in the losses and the head gradients."""
+    def head_halves(self) -> Float[Tensor, "halves replicas environments parameters"]:
+        """The same from either half of the batch; their mean is :meth:`head`."""
+        rows = 2 * self.weights.unsqueeze(-1) * self._head_rows()
+        return torch.stack([self._sum_by_group(rows * half.unsqueeze(-1)) for half in (~self.half, self.half)])
+
+    def head_spread(self) -> Float[Tensor, "replicas environments parameters"]:
+        """Variance of the gradients of single tail episodes, in units of the scaled risk."""
+        square = self._sum_by_group((self.weights / self.scales[self.group]).unsqueeze(-1) * self._head_rows().square())
+        return square - self.head().square()
+
+    @torch.no_grad()
+    def head_noise(self) -> Float[Tensor, "replicas environments"]:
+        """Trace of the sampling covariance of :meth:`head`, by the influence function of the CVaR gradient.
+
+        n Var = (Cov(G | tail) + level (g - g_q)(g - g_q)') / (1 - level), with g_q = E[G | L = VaR].
+
+        Source: Hong and Liu 2009, section 5.
+        """
+        rows, edge = self._head_rows() / self.scales[self.group].unsqueeze(-1), self._edge()
+        at_edge = self._sum_by_group(edge.unsqueeze(-1) * rows) / self._sum_by_group(edge).unsqueeze(-1)
+        shift = (self.head() - at_edge).square().sum(-1)
+        return (self.head_spread().clamp(min=0).sum(-1) + self.level * shift) / ((1 - self.level) * self.episodes)
+
+    def whole(self) -> Float[Tensor, "replicas environments parameters"]:
+        """Gradient of each risk in all parameters."""
+
+        def make() -> Tensor:
+            number = self.group % self.environments
+            weights = self.weights.detach()
+            each = [self._gradient({"losses": weights * (number == one)}) for one in range(self.environments)]
+            return torch.stack(each, dim=1)
+
+        return self._leaf("everywhere", make)
+
+    def residual(self) -> Float[Tensor, "replicas environments"]:
+        """Mean square distance of the positions from delta."""
+        leaf = self._leaf("residual", lambda: (self.held - self.scene.state.delta).square().mean(0))
+        return self._sum_by_group(self._shares() * leaf)
+
+    def moments(
+        self,
+    ) -> tuple[Float[Tensor, "replicas environments width"], Float[Tensor, "replicas environments width width"]]:
+        """Mean and covariance of the inputs of the head over all days."""
+
+        def make() -> Tensor:
+            parts = [replay.decisions.features.detach().movedim(0, -2) for _, replay in self._replayed(graph=False)]
+            return self._flat(torch.cat(parts, dim=-3))
+
+        features, shares = self._leaf("features", make), self._shares()
+        mean = self._sum_by_group(shares.unsqueeze(-1) * features.mean(-2))
+        away = features - mean.flatten(0, 1)[self.group].unsqueeze(-2)
+        square = torch.einsum("itf,itg->ifg", away, away) / features.shape[-2]
+        return mean, self._sum_by_group(shares[:, None, None] * square)
+
+    def gradient(self, counts: dict[str, Tensor]) -> Float[Tensor, "replicas parameters"]:
+        """Gradient in the parameters, given how much each of the leaves counts."""
+        if not len(self.losses):
+            return torch.zeros_like(self.values)
+        if "everywhere" in counts:
+            counts = counts | {"losses": counts["losses"] + self._moved_boundary(counts["everywhere"])}
+        return self._gradient(counts)
+
+    def _gradient(self, counts: dict[str, Tensor]) -> Float[Tensor, "replicas parameters"]:
         total = torch.zeros_like(self.values)
-        if self.losses.grad is None or not len(self.losses):
-            return total
+        ways = counts.get("everywhere")
+        padded = {name: self._padded(one) for name, one in counts.items() if name != "everywhere"}
+        weights = None if ways is None else self._by_environment(self.weights.detach())
         with phase("backward"):
-            counts = self._padded(self.losses.grad)
-            ways = None if self._head is None or self._head.grad is None else self._padded(self._head.grad)
-            for first, last in self._spans:
-                span = slice(first, last)
-                replay = self._replay(first, last, graph=ways is not None)
-                way = None if ways is None else ways[..., span, :]
-                total += replay.gradient(counts[..., span], way).view_as(total)
+            for span, replay in self._replayed(graph=ways is not None or "head" in counts):
+                head, residual, features = (padded.get(name) for name in ("head", "residual", "features"))
+                wanted = Counts(
+                    losses=padded["losses"][..., span],
+                    head=None if head is None else head[..., span, :],
+                    residual=None if residual is None else residual[..., span],
+                    features=None if features is None else features[..., span, :, :].movedim(-2, 0),
+                    shares=None if weights is None else weights[..., span],
+                    ways=None if ways is None else self._directions(ways),
+                )
+                total += replay.gradient(wanted).view_as(total)
         return total
 
+    def _moved_boundary(self, ways: Float[Tensor, "replicas environments parameters"]) -> Float[Tensor, " tail"]:
+        """What the losses count besides: the gradients of the risks move with the boundary of the tail."""
+        inside = self._by_environment(torch.ones_like(self.weights))
+        with phase("backward"):
+            parts = [
+                replay.along(inside[..., span], self._directions(ways)) for span, replay in self._replayed(graph=True)
+            ]
+        slopes = self._flat(torch.cat(parts, dim=-1))
+        return torch.autograd.grad((self.weights * slopes).sum(), self.losses, retain_graph=True)[0]
+
+    def _head_rows(self) -> Float[Tensor, "tail parameters"]:
+        """Gradient of each episode's loss in the head; a leaf."""
+        return self._leaf(
+            "head", lambda: self._flat(torch.cat([one.head() for _, one in self._replayed(graph=True)], dim=-2))
+        )
+
+    def _leaf(self, name: str, make: Callable[[], Tensor]) -> Tensor:
+        if name not in self.leaves:
+            with phase("backward"):
+                self.leaves[name] = make().detach().requires_grad_()
+        return self.leaves[name]
+
+    def _shares(self) -> Float[Tensor, " tail"]:
+        """CVaR weights that sum to one in each group."""
+        return self.weights * self.scales[self.group]
+
+    def _edge(self) -> Float[Tensor, " tail"]:
+        """Weights that sum to one over the boundary of each group; where it is empty, over the whole tail."""
+        edge = self.boundary.to(self.weights.dtype)
+        some = self._by_group(edge)[self.group] > 0
+        edge = torch.where(some, edge, torch.ones_like(edge))
+        return edge / self._by_group(edge)[self.group]
+
+    def _replayed(self, *, graph: bool) -> Iterator[tuple[slice, Replay]]:
+        """Decisions on the episodes, a span of the table at a time, with their graph; kept if there is one span."""
+        for first, last in self._spans:
+            replay = self._kept
+            if replay is None or (graph and not replay.graph):
+                replay = self._replay(first, last, graph=graph)
+            if len(self._spans) == 1:
+                self._kept = replay
+            yield slice(first, last), replay
+
     def _replay(self, first: int, last: int, *, graph: bool) -> Replay:
-        """Decisions on a span of episodes, with their graph; kept if it is the only span."""
-        if (first, last) in self._replays:
-            return self._replays[first, last]
         span = self._table[:, first:last]
         stacked = self.replicas > 1
         scene, held = self.scene, self.held
         if stacked or len(self._spans) > 1:
             scene, held = scene.take(span.flatten()), held.index_select(1, span.flatten())
-        replay = Replay(
+        return Replay(
             parameters=self.parameters,
             values=self.values if stacked else self.values[0],
             scene=scene.replicas(self.replicas) if stacked else scene,
@@ -106,9 +220,6 @@ class Tail:
             cost_smoothing=self.cost_smoothing,
             graph=graph,
         )
-        if len(self._spans) == 1:
-            self._replays[first, last] = replay
-        return replay
 
     def _lay_out(self) -> None:
         """A table of episodes, a row a replica: short rows are filled up with an episode that will not count."""
@@ -133,73 +244,17 @@ class Tail:
         """The inverse of :meth:`_padded`."""
         return table.flatten(0, 1)[self._slots] if self.replicas > 1 else table
 
+    def _by_environment(self, values: Float[Tensor, " tail"]) -> Float[Tensor, "environments *table"]:
+        """Numbers in the order of the table, a table for each environment, zero for the episodes of the others."""
+        number = self.group % self.environments
+        return torch.stack([self._padded(values * (number == one)) for one in range(self.environments)])
+
+    def _directions(self, ways: Float[Tensor, "replicas environments parameters"]) -> Tensor:
+        """Directions with environments first, as the replay takes its parameters."""
+        return ways.movedim(1, 0) if self.replicas > 1 else ways[0]
+
+    def _by_group(self, values: Float[Tensor, "tail *rest"]) -> Float[Tensor, "groups *rest"]:
+        return values.new_zeros(len(self.risks), *values.shape[1:]).index_add(0, self.group, values)
+
     def _sum_by_group(self, values: Float[Tensor, "tail *rest"]) -> Tensor:
-        total = values.new_zeros(len(self.risks), *values.shape[1:]).index_add(0, self.group, values)
-        return total.view(self.replicas, self.environments, *values.shape[1:])
-
-
-class Replay:
-    """A policy on episodes whose positions are known, all days at once, with its graph."""
-
-    def __init__(
-        self,
-        parameters: Parameters[TrainableRule],
-        values: Tensor,
-        scene: Scene,
-        held: Tensor,
-        cost_smoothing: float,
-        *,
-        graph: bool,
-    ) -> None:
-        self.values = values.detach().requires_grad_()
-        self.scene, self.cost_smoothing = scene, cost_smoothing
-        self.before = torch.cat([torch.zeros_like(held[:1]), held[:-1]]).requires_grad_()
-        self.decisions: Decisions = parameters.bind(self.values).decide(scene.state, self.before)
-        self.vector = held.ndim > scene.owed.ndim + 1  # several instruments
-        self.slopes = slopes(self.decisions.positions, self.before, vector=self.vector, graph=graph)
-
-    def head(self) -> Float[Tensor, "*replicas tail parameters"]:
-        """Gradient of each episode's loss in the head."""
-        positions, outputs, features = self.decisions
-        (direct,) = torch.autograd.grad(-self._gain().sum(), positions, retain_graph=True)
-        total = adjoint(direct, self.slopes.detach())
-        slope = _pull(positions, total, outputs, retain=True)
-        features = torch.cat([features.detach(), torch.ones_like(features[..., :1])], dim=-1)
-        return torch.einsum("t...o,t...f->...of", slope, features).flatten(-2)
-
-    def gradient(self, counts: Float[Tensor, "*replicas tail"], ways: Tensor | None) -> Tensor:
-        """Gradient in the parameters of sum counts * loss + <ways, gradient of the loss in the head>."""
-        positions = self.decisions.positions
-        if ways is None:
-            (direct,) = torch.autograd.grad(-(counts * self._gain()).sum(), positions, retain_graph=True)
-            total = adjoint(direct, self.slopes)
-            return _pull(positions, total, self.values)
-        value = (self._slope_along(ways) - counts * self._gain()).sum()
-        gradient, later = torch.autograd.grad(value, [self.values, self.before], retain_graph=True)
-        # What a position does to the next day's inventory, and so to everything after, in units of its own decision.
-        effect = adjoint(torch.cat([later[1:], torch.zeros_like(later[:1])]), self.slopes.detach())
-        return gradient + _pull(positions, effect, self.values)
-
-    def _gain(self) -> Float[Tensor, "*replicas tail"]:
-        return self.scene.hedge_gain(self.decisions.positions, smoothing=self.cost_smoothing)
-
-    def _slope_along(self, ways: Float[Tensor, "*replicas tail parameters"]) -> Float[Tensor, "*replicas tail"]:
-        """Derivative of each loss along an own direction in the parameters of the head."""
-        positions, outputs, features = self.decisions
-        way = ways.unflatten(-1, (outputs.shape[-1], -1))
-        push = torch.einsum("t...f,...of->t...o", features, way[..., :-1]) + way[..., -1]
-        moved = accumulate(_along(positions, outputs, push), self.slopes)
-        (direct,) = torch.autograd.grad(self._gain().sum(), positions, create_graph=True)
-        gained = (direct * moved).sum(0)
-        return -gained.sum(-1) if self.vector else -gained
-
-
-def _along(values: Tensor, inputs: Tensor, way: Tensor) -> Tensor:
-    """Directional derivative, with its graph: a backward pass is linear in what it starts from."""
-    probe = torch.zeros_like(values).requires_grad_()
-    return _pull(_pull(values, probe, inputs, graph=True), way, probe, graph=True)
-
-
-def _pull(values: Tensor, weights: Tensor, inputs: Tensor, *, graph: bool = False, retain: bool = False) -> Tensor:
-    """Derivative of <weights, values>. Written out, for torch's own argument for weights imports sympy: 36 MB."""
-    return torch.autograd.grad((values * weights).sum(), inputs, create_graph=graph, retain_graph=retain or graph)[0]
+        return self._by_group(values).view(self.replicas, self.environments, *values.shape[1:])

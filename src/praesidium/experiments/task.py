@@ -9,20 +9,24 @@ differentiated on all of their days at once, and what one day does to the next i
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from praesidium.diagnostics.scorecard import LEVEL
+from praesidium.experiments.measured import Measured
 from praesidium.experiments.tail import Tail
 from praesidium.hedging.rollout import Pool, Scene
+from praesidium.policies.layers import Dense
 from praesidium.policies.policy import TrainableRule
 from praesidium.risk import cvar, smoothed_cvar, tail_edge
 from praesidium.stopwatch import phase
 from praesidium.training.parameters import Parameters
 
 TILE = 8192  # paths whose states fit the cache of a core together
+HEAD = "head."  # how the names of the head's parameters begin
 REPLAYED = 4  # (day, episode) pairs of the tail differentiated at a time, by path of a tile
 
 
@@ -37,6 +41,8 @@ class HedgingTask:
         smoothing: half width of the tail boundary in standard deviations.
         cost_smoothing: rounding of the kink of the costs.
         scale: what the risks of each replica are divided by.
+        asked_level: confidence of the CVaR whose derivatives objectives are given, if it is another one.
+        pooled: whether the episodes of all environments make up a single one.
         tile: paths rolled out together; on a GPU the more the better.
     """
 
@@ -50,12 +56,17 @@ class HedgingTask:
         smoothing: float,
         cost_smoothing: float,
         scale: Sequence[float],
+        asked_level: float | None = None,
+        pooled: bool = False,
         tile: int = TILE,
     ) -> None:
         self.parameters = Parameters(rule)
         self.pools, self.validation = pools, validation
         self.level, self.smoothing, self.cost_smoothing = level, smoothing, cost_smoothing
-        self.scale, self.tile = scale, tile
+        self.scale, self.pooled, self.tile = scale, pooled, tile
+        self.asked_level = level if asked_level is None else asked_level
+        self.head, self.head_order = _head_of(self.parameters)
+        self.units = _units_of(rule, self.parameters)
 
     def measure(
         self, values: Float[Tensor, "replicas parameters"], batches: Sequence[list[slice]], replicas: Sequence[int]
@@ -70,10 +81,14 @@ class HedgingTask:
         paths = sum(run.stop - run.start for run in batches[0])
         together = max(1, self.tile // paths)
         rows = [slice(start, start + together) for start in range(0, len(replicas), together)]
-        return Measured([self._measure(values[one], batches[one], replicas[one]) for one in rows])
+        rolled = [self._roll_out(values[one], batches[one], replicas[one]) for one in rows]
+        own = [self._tail(one, self.level) for one in rolled]
+        asked = own if self.asked_level == self.level else [self._tail(one, self.asked_level) for one in rolled]
+        return Measured(own, asked)
 
-    def _measure(self, values: Tensor, batches: Sequence[list[slice]], replicas: Sequence[int]) -> Tail:
-        """The tails of as many replicas as fit a tile, or of one that may take several."""
+    @torch.no_grad()
+    def _roll_out(self, values: Tensor, batches: Sequence[list[slice]], replicas: Sequence[int]) -> _Rolled:
+        """All episodes of as many replicas as fit a tile, or of one that may take several, without a graph."""
         runs = [
             (pool, run)
             for number, batch in zip(replicas, batches, strict=True)
@@ -81,40 +96,45 @@ class HedgingTask:
         ]
         rule = self.parameters.bind(values if len(values) > 1 else values[0])
         tiles, parts, whole = self._tiles(runs), [], None
-        with torch.no_grad():
-            for tile in tiles:
-                with phase("batch"):
-                    scene = Scene.join([pool.take(run) for pool, run in tile])
-                with phase("rollout"):
-                    parts.append(self._roll(rule, scene, len(values)))
-                whole = scene if len(tiles) == 1 else None
-            with phase("risk"):
-                losses = torch.cat([one for one, _ in parts]).view(len(runs), -1)
-                edge = tail_edge(losses, level=self.level, smoothing=self.smoothing)
-                group, member = (losses > edge[0] - edge[1]).nonzero(as_tuple=True)
-                episodes = losses.shape[1]
-        with phase("batch"):
+        for tile in tiles:
+            with phase("batch"):
+                scene = Scene.join([pool.take(run) for pool, run in tile])
+            with phase("rollout"):
+                parts.append(self._roll(rule, scene, len(values)))
+            whole = scene if len(tiles) == 1 else None
+        return _Rolled(runs, parts, whole, values, [self.scale[number] for number in replicas])
+
+    def _tail(self, rolled: _Rolled, level: float) -> Tail:
+        """The episodes on which a CVaR and its derivatives depend."""
+        values = rolled.values
+        with phase("risk"), torch.no_grad():
+            groups = len(values) if self.pooled else len(rolled.runs)
+            losses = torch.cat([one for one, _ in rolled.parts]).view(groups, -1)
+            edge = tail_edge(losses, level=level, smoothing=self.smoothing)
+            group, member = (losses > edge[0] - edge[1]).nonzero(as_tuple=True)
+            episodes = losses.shape[1]
             where = group * episodes + member
-            held = _gather([one for _, one in parts], where)
-            if whole is not None:
-                scene = whole.take(where)
-            else:
-                chosen = [member[group == number] for number in range(len(runs))]
-                scene = Scene.join([pool.take(run.start + one) for (pool, run), one in zip(runs, chosen, strict=True)])
+        with phase("batch"):
+            scene, held = rolled.take(where)
         with phase("risk"):
             tail_losses = losses.flatten()[where].requires_grad_()
-            scales = torch.as_tensor([self.scale[number] for number in replicas], dtype=losses.dtype)
-            risks, weights = smoothed_cvar(tail_losses, group, edge, level=self.level, episodes=episodes)
-            scales = scales.to(losses.device).repeat_interleave(len(runs) // len(replicas))
+            scales = torch.as_tensor(rolled.scales, dtype=losses.dtype, device=losses.device)
+            scales = scales.repeat_interleave(groups // len(values))
+            risks, weights = smoothed_cvar(tail_losses, group, edge, level=level, episodes=episodes)
             return Tail(
                 parameters=self.parameters,
                 values=values,
                 scene=scene,
                 held=held,
                 group=group,
+                half=member % 2 == 0,
                 losses=tail_losses,
                 risks=risks / scales,
                 weights=weights / scales[group],
+                boundary=weights.detach() * (1 - level) * episodes < 1,
+                scales=scales,
+                level=level,
+                episodes=episodes,
                 cost_smoothing=self.cost_smoothing,
                 rows=REPLAYED * self.tile,
             )
@@ -153,7 +173,38 @@ class HedgingTask:
         return torch.stack(risks).mean().item()
 
 
-def _gather(parts: Sequence[Tensor], where: Tensor) -> Float[Tensor, "steps tail"]:
+@dataclass(frozen=True)
+class _Rolled:
+    """All episodes of a step after the pass without a graph, in the order of their runs.
+
+    Attributes:
+        runs: pool and episodes of each (replica, environment) pair.
+        parts: losses and positions, by tile.
+        whole: the scene, where it is one tile.
+        values: parameters of the replicas.
+        scales: what the risks of each replica are divided by.
+    """
+
+    runs: list[tuple[Pool, slice]]
+    parts: list[tuple[Tensor, Tensor]]
+    whole: Scene | None
+    values: Tensor
+    scales: list[float]
+
+    def take(self, where: Tensor) -> tuple[Scene, Float[Tensor, "steps chosen"]]:
+        """Scene and positions of episodes by their rising numbers."""
+        held = _gather([one for _, one in self.parts], where)
+        if self.whole is not None:
+            return self.whole.take(where), held
+        size = self.runs[0][1].stop - self.runs[0][1].start
+        run, member = where // size, where % size
+        chosen = [
+            pool.take(episodes.start + member[run == number]) for number, (pool, episodes) in enumerate(self.runs)
+        ]
+        return Scene.join(chosen), held
+
+
+def _gather(parts: Sequence[Tensor], where: Tensor) -> Float[Tensor, "steps chosen"]:
     """Columns by their rising numbers, counted through all parts; the parts are never joined."""
     counts = [one.shape[1] for one in parts]
     ends = torch.tensor(counts, device=where.device).cumsum(0)
@@ -163,29 +214,31 @@ def _gather(parts: Sequence[Tensor], where: Tensor) -> Float[Tensor, "steps tail
     return torch.cat([one.index_select(1, some - start) for one, some, start in columns], dim=1)
 
 
-class Measured:
-    """Risks of one step and what can be asked about them; rows are replicas.
+def _head_of(parameters: Parameters[TrainableRule]) -> tuple[Tensor, Tensor | None]:
+    """Which parameters are the head's, and their places in the order of head gradients; None for several heads."""
+    ends = torch.tensor([shape.numel() for shape in parameters.shapes.values()]).cumsum(0).tolist()
+    start = dict(zip(parameters.shapes, [0, *ends], strict=False))
+    inside = torch.zeros(ends[-1], dtype=torch.bool)
+    for name, end in zip(parameters.shapes, ends, strict=True):
+        inside[start[name] : end] = name.startswith(HEAD)
+    weights = [name for name in start if name.startswith(HEAD) and name.endswith("weight")]
+    if len(weights) != 1:
+        return inside, None
+    (weight,) = weights
+    rows = torch.arange(parameters.shapes[weight].numel()).view(parameters.shapes[weight]).T + start[weight]
+    bias = torch.arange(rows.shape[0]).unsqueeze(1) + start[weight.replace("weight", "bias")]
+    return inside, torch.cat([rows, bias], dim=1).flatten()
 
-    Attributes:
-        risks: scaled smoothed CVaR of each environment, with a graph to the tail losses.
-    """
 
-    def __init__(self, tails: list[Tail]) -> None:
-        self._tails = tails
-        self._head: Tensor | None = None
-        self.risks: Float[Tensor, "replicas environments"] = torch.cat([one.risks_by_replica for one in tails])
-
-    def head(self) -> Float[Tensor, "replicas environments parameters"]:
-        """Gradient of each risk in the weights and the bias of the linear head."""
-        if self._head is None:
-            self._head = torch.cat([one.head() for one in self._tails])
-        return self._head
-
-    def scale(self) -> Float[Tensor, "replicas environments"]:
-        """Derivative of each risk in a factor on all executed positions: minus the mean hedge gain in the tail."""
-        return torch.cat([one.scale() for one in self._tails])
-
-    def gradient(self, loss: Float[Tensor, " replicas"]) -> Float[Tensor, "replicas parameters"]:
-        """Gradient of each replica's loss, made of risks and of what was asked, in its parameters."""
-        loss.sum().backward()
-        return torch.cat([one.gradient() for one in self._tails])
+def _units_of(rule: TrainableRule, parameters: Parameters[TrainableRule]) -> Tensor:
+    """For each parameter the number of the hidden unit that it multiplies, or -1."""
+    parts, count = [], 0
+    for name, shape in parameters.shapes.items():
+        path, _, own = name.rpartition(".")
+        layer = rule.get_submodule(path)
+        if own == "weight" and isinstance(layer, Dense) and layer.hidden:
+            parts.append((count + torch.arange(shape[0])).repeat_interleave(shape[1]))
+            count += shape[0]
+        else:
+            parts.append(torch.full((shape.numel(),), -1))
+    return torch.cat(parts)

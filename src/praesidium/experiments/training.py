@@ -37,7 +37,7 @@ def train(
         For each what is worth knowing about its training, or why it came to nothing.
     """
     study, device = studies[0], prepared.device
-    pools = {seed: prepared.training(study.train.pool, seed) for seed in set(seeds)}
+    pools = {seed: prepared.training(study.train.pool, seed, study.train.labels) for seed in set(seeds)}
     references = [_reference(pools[seed], one.risk.level) for one, seed in zip(studies, seeds, strict=True)]
     scaled = study.risk.scale == "reference"
     for rule in rules:
@@ -50,6 +50,8 @@ def train(
         smoothing=study.risk.smoothing,
         cost_smoothing=study.risk.cost_smoothing,
         scale=references if scaled else [1.0] * len(rules),
+        asked_level=study.risk.alignment_level,
+        pooled=study.risk.pooled,
         tile=TILE if device == "cpu" else GPU_TILE,
     )
     with ExitStack() as logs:
@@ -61,7 +63,7 @@ def train(
             batches = BalancedBatches(
                 one.train.pool, one.train.episodes, len(study.data.train), stream(seed, "batches")
             )
-            replicas.append(Replica(rule, one.objective, one.train, batches, checkpoints, log))
+            replicas.append(Replica(rule, one.objective, one.train, batches, checkpoints, log, seed))
         fitted = fit(replicas, task)
     return [
         _facts(one, reference) if isinstance(one, Fitted) else one

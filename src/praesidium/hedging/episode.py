@@ -52,6 +52,11 @@ class Episode:
         return trades(self.positions).abs().sum(0)
 
     @property
+    def held(self) -> Float[Tensor, " paths"]:
+        """Sum over days of the absolute position."""
+        return self.positions.abs().sum(0)
+
+    @property
     def drawdown(self) -> Float[Tensor, " paths"]:
         """Largest fall of the marked book from its running peak, the start included."""
         start = torch.zeros_like(self.daily[:1])
@@ -63,7 +68,7 @@ class Episode:
 
     def tally(self) -> Tally:
         """What is left of every path when the book is closed."""
-        return Tally(self.pnl, self.pnl_without_premium, self.drawdown, self.turnover)
+        return Tally(self.pnl, self.pnl_without_premium, self.drawdown, self.turnover, self.held)
 
 
 @dataclass(frozen=True)
@@ -71,13 +76,14 @@ class Tally:
     """Totals of each episode: all that scores need, at a hundredth of the size of the books.
 
     Attributes:
-        pnl, pnl_without_premium, drawdown, turnover: as of :class:`Episode`.
+        pnl, pnl_without_premium, drawdown, turnover, held: as of :class:`Episode`.
     """
 
     pnl: Float[Tensor, " paths"]
     pnl_without_premium: Float[Tensor, " paths"]
     drawdown: Float[Tensor, " paths"]
     turnover: Float[Tensor, " paths"]
+    held: Float[Tensor, " paths"]
 
     @classmethod
     def join(cls, parts: Sequence[Tally]) -> Tally:

@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from praesidium.hedging.costs import proportional
-from praesidium.hedging.episode import Episode, Ledger, Tally, settle, trades
+from praesidium.hedging.episode import Episode, Ledger, settle, trades
 from praesidium.hedging.state import State, StateBuilder, choose
 from praesidium.markets.paths import Paths
 
@@ -121,10 +121,6 @@ class Trial:
             with torch.no_grad():
                 positions = rule.positions(self.state.take(block))
             yield self.ledger.take(block).settle(positions)
-
-    def tally(self, rule: Rule) -> Tally:
-        """Totals of a rule on every path."""
-        return Tally.join([episode.tally() for episode in self.episodes(rule)])
 
 
 @torch.no_grad()

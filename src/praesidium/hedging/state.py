@@ -19,6 +19,7 @@ from praesidium.hedging.volatility import Forecast, GreekVolatility, Parameters
 from praesidium.markets.paths import Paths
 
 BY_DAY_AND_PATH = ("spot", "delta", "gamma", "features")
+KEPT = (*BY_DAY_AND_PATH, "tau", "cost_rate")  # all tensors of a state
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,10 @@ class State:
     def context(self) -> Float[Tensor, "steps *replicas paths context"]:
         """The features of the regime."""
         return self.features[..., self.structural :]
+
+    def seeing(self, features: Float[Tensor, "steps *replicas paths features"]) -> State:
+        """The state with other features in their place."""
+        return replace(self, features=features)
 
     def take(self, paths: Tensor | slice) -> State:
         """The state on the chosen paths."""
@@ -173,14 +178,14 @@ class StateBuilder:
         if self.settings.context:
             context = self.context(stack(self.settings.context, glimpse))
             parts["features"] = torch.cat([phi, context], dim=-1)
-        return self.assemble(parts, cost_rate, environment)
+        parts["cost_rate"] = phi.new_full((phi.shape[1],), cost_rate)
+        return self.assemble(parts, environment)
 
-    def assemble(self, parts: Mapping[str, Tensor], cost_rate: float, environment: int | None = None) -> State:
-        """The state from its tensors by day, such as were kept of one that was built."""
+    def assemble(self, parts: Mapping[str, Tensor], environment: int | None = None) -> State:
+        """The state from its tensors, such as were kept of one that was built."""
         count, device = parts["spot"].shape[1], parts["spot"].device
         return State(
-            **{name: parts[name] for name in (*BY_DAY_AND_PATH, "tau")},
-            cost_rate=parts["spot"].new_full((count,), cost_rate),
+            **{name: parts[name] for name in KEPT},
             structural=len(self.settings.phi),
             inventory=(self.inventory.mean[0], self.inventory.deviation[0]),
             environment=None if environment is None else torch.full((count,), environment, device=device),

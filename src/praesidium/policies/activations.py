@@ -54,9 +54,10 @@ class _Slope(torch.autograd.Function):
         return torch.ops.aten.silu_backward(gradient, x)
 
     @staticmethod
-    @torch.autograd.function.once_differentiable
     def backward(ctx: Any, outer: Tensor) -> tuple[Tensor, Tensor]:  # type: ignore[override]
         gradient, x = ctx.saved_tensors
         s = torch.sigmoid(x)
+        if torch.is_grad_enabled():  # a third derivative is to come
+            return outer * s * (1 + x * (1 - s)), gradient * outer * s * (1 - s) * (2 + x * (1 - 2 * s))
         bend = torch.addcmul(x, x, s, value=-2).add_(2).mul_(gradient).mul_(outer)
         return torch.ops.aten.silu_backward(outer, x), torch.ops.aten.sigmoid_backward(bend, s)

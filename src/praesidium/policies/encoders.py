@@ -87,7 +87,7 @@ class Split(Encoder, kind="split"):
     def build(self, sizes: Sizes, *, seed: int) -> EncoderNetwork:
         phi = Body(sizes.phi, self.width, self.depth, seed=seed, name="phi", activation=self.activation)
         context = _context(sizes, self.width, max(1, self.depth - 1), seed, self.activation)
-        factor = Dense(self.width, self.width, stream(seed, "init", "factor"))
+        factor = Dense(self.width, self.width, stream(seed, "init", "factor"), hidden=True)
         return Modulated(phi, context, factor, self.modulation)
 
 

@@ -35,7 +35,7 @@ class Shared(Head, kind="shared"):
     """One head for every environment, seen or unseen."""
 
     def build(self, width: int, outputs: int, environments: int, *, seed: int, gain: float) -> HeadNetwork:
-        return SharedHead(Dense(width, outputs, stream(seed, "init", "head"), gain=gain))
+        return SharedHead(Dense(width, outputs, stream(seed, "init", "head"), gain=gain, hidden=True))
 
 
 class PerEnvironment(Head, kind="per_environment"):
@@ -43,7 +43,7 @@ class PerEnvironment(Head, kind="per_environment"):
 
     def build(self, width: int, outputs: int, environments: int, *, seed: int, gain: float) -> HeadNetwork:
         generators = [stream(seed, "init", "head", number) for number in range(environments)]
-        return EnvironmentHeads([Dense(width, outputs, generator, gain=gain) for generator in generators])
+        return EnvironmentHeads([Dense(width, outputs, generator, gain=gain, hidden=True) for generator in generators])
 
 
 class SharedHead(HeadNetwork):

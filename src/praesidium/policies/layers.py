@@ -15,10 +15,16 @@ class Dense(nn.Module):
 
     The parameters of many replicas, stacked first in W and b, map each replica's rows by its own; ``x`` then has its
     replicas before its paths.
+
+    Attributes:
+        hidden: whether ``x`` are hidden units, which dropout may leave out.
     """
 
-    def __init__(self, inputs: int, outputs: int, generator: torch.Generator, *, gain: float = 1.0) -> None:
+    def __init__(
+        self, inputs: int, outputs: int, generator: torch.Generator, *, gain: float = 1.0, hidden: bool = False
+    ) -> None:
         super().__init__()
+        self.hidden = hidden
         bound = gain / max(inputs, 1) ** 0.5
         self.weight = nn.Parameter(torch.empty(inputs, outputs).uniform_(-bound, bound, generator=generator))
         self.bias = nn.Parameter(torch.empty(outputs).uniform_(-bound, bound, generator=generator))
@@ -60,7 +66,7 @@ class Body(nn.Module):
         self.activation = ACTIVATIONS[activation]
         self.first = Dense(inputs, width, generator)
         self.inventory = Dense(1, width, generator, gain=max(inputs, 1) ** -0.5).weight if inventory else None
-        self.rest = nn.ModuleList(Dense(width, width, generator) for _ in range(depth - 1))
+        self.rest = nn.ModuleList(Dense(width, width, generator, hidden=True) for _ in range(depth - 1))
 
     def prepare(self, features: Float[Tensor, "*batch inputs"]) -> Float[Tensor, "*batch width"]:
         """First layer before its activation, without the inventory."""

@@ -44,7 +44,7 @@ class Decisions(NamedTuple):
 
 
 class TrainableRule(nn.Module, ABC):
-    """A rule with parameters, which ends in a linear decision head.
+    """A rule with parameters, which ends in a linear decision head (``head``, whose parameters are named ``head.``).
 
     Of the past positions a decision may depend on the last one alone, and each path is decided by itself. All
     parameters lie in :class:`~praesidium.policies.layers.Dense` layers, so that replicas can be stacked.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -11,6 +11,7 @@ from rich.table import Table
 
 from praesidium.data.volatility import band_of
 from praesidium.experiments.profiling import PHASES, Profile
+from praesidium.reporting.claims import Verdict
 
 SCALE = 1e4  # basis points of the spot at inception
 
@@ -78,6 +79,68 @@ def print_profiles(profiles: Sequence[Profile], console: Console) -> None:
         table.add_row(name, what, *columns)
     table.add_row("all", "", *(cell for one in profiles for cell in (f"{one.seconds:.2f}", "100%")))
     console.print(table)
+
+
+def print_ire(table: pd.DataFrame, console: Console) -> None:
+    """Print invariance, robustness and efficiency by method, a table a data set; what cannot be told stays empty."""
+    for dataset, rows in table.groupby("dataset", sort=False):
+        _headline(f"{dataset}: medians over seeds", console)
+        shown = Table()
+        shown.add_column("method", no_wrap=True)
+        for name in ("ISI", "C1", "C2", "C3", "IG bp", "IG-d2se bp", "IG norm", "WG bp", "VR", "ER", "TR", "context"):
+            shown.add_column(name, justify="right")
+        for row in rows.to_dict("records"):
+            parts = [_number(row[name], ".3f") for name in ("isi", "c1", "c2", "c3")]
+            parts += [_number(row[name], ".1f", SCALE) for name in ("ig", "ig_corrected")]
+            parts += [_number(row["ig_norm"], ".2f"), _number(row["wg_max"], ".1f", SCALE)]
+            parts += [_number(row[name], ".3f") for name in ("vr", "er", "tr", "context_sensitivity")]
+            shown.add_row(str(row["method"]), *parts)
+        console.print(shown)
+    _note("C2 is empty where noise drowns a head gradient (noise-to-signal above 0.5); ISI needs all three", console)
+    _note("IG, WG: over the environments not trained on; VR, ER, TR, context: in the first test environment", console)
+
+
+def print_claims(verdicts: Sequence[Verdict], registration: str, console: Console) -> None:
+    """Print each registered claim with what the runs say of it, and the numbers behind it."""
+    _headline(f"registered claims (SHA-256 of the registration: {registration[:16]})", console)
+    for one in verdicts:
+        _headline(f"{one.id}  {one.verdict.upper()}", console)
+        _note(one.sentence, console)
+        if one.missing:
+            _note(f"missing: {', '.join(one.missing)}", console)
+
+
+def print_bound(found: Mapping[str, Any], console: Console) -> None:
+    """Print what the severity ladder says of the bound, an index a row."""
+    _headline(f"IG <= k1 (1 - index) + k2 Delta + c on {found['runs']} runs, {found['cells']} cells", console)
+    table = Table()
+    for name in ("index", "runs", "k1", "k2", "violations (5 %)", "tightness", "gain over no index", "content"):
+        table.add_column(name, justify="left" if name == "index" else "right")
+    for name, one in found["indices"].items():
+        if "refused" in one:
+            table.add_row(name, str(one["runs"]), f"refused: {one['refused']}")
+            continue
+        frontier, gain = one["frontier"], one["frontier"]["isi_gain"]
+        full = frontier["full"]
+        table.add_row(
+            name,
+            str(one["runs"]),
+            _number(full["k1"], ".4f"),
+            _number(full["k2"], ".4f"),
+            _number(full["violations"], ".1%"),
+            _number(full["tightness"], ".2f"),
+            f"{gain['value']:.2e} [{gain['low']:.2e}, {gain['high']:.2e}]",
+            "yes" if frontier["isi_has_content"] else "no",
+        )
+    console.print(table)
+    if "refused" not in found["gradients"]:
+        for name, one in found["gradients"].items():
+            interval = f"{one['value']:.2f} [{one['low']:.2f}, {one['high']:.2f}]"
+            _note(f"rank correlation of risk differences with head gradients, {name}: {interval}", console)
+
+
+def _number(value: Any, form: str, scale: float = 1.0) -> str:
+    return "" if value is None or pd.isna(value) else f"{float(value) * scale:{form}}"
 
 
 def _headline(text: str, console: Console) -> None:

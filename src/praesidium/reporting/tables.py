@@ -27,9 +27,24 @@ COLUMNS = (
     "max_drawdown",
     "turnover",
     "sortino",
+    "return_risk",
+    "turnover_ratio",
+    "volatility_ratio",
 )
-MEASURES = ("cvar95", "cvar95_se", "cvar95_no_premium", "mean_pnl", "max_drawdown", "turnover", "sortino")
+MEASURES = (
+    "cvar95",
+    "cvar95_se",
+    "cvar95_no_premium",
+    "mean_pnl",
+    "max_drawdown",
+    "turnover",
+    "sortino",
+    "return_risk",
+    "turnover_ratio",
+    "volatility_ratio",
+)
 BASELINE = "erm"
+BASELINES = (BASELINE, "erm_baseline")  # the same method, by its name among the ablations
 
 
 @dataclass(frozen=True)
@@ -103,7 +118,7 @@ def summarize(results: Results) -> pd.DataFrame:
     less one: negative is better. Missing without ``erm``.
     """
     cells = results.cells
-    erm = cells[cells.method == BASELINE].set_index(["dataset", "environment", "seed"]).cvar95
+    erm = cells[cells.method == _baseline(cells)].set_index(["dataset", "environment", "seed"]).cvar95
     rows = []
     for names, group in cells.groupby(["dataset", "method", "environment"], sort=False):
         keys = pd.MultiIndex.from_arrays([group.dataset, group.environment, group.seed])
@@ -119,6 +134,10 @@ def summarize(results: Results) -> pd.DataFrame:
         row["highest_volatility"] = group.highest_volatility.iloc[0]
         rows.append(row)
     return pd.DataFrame(rows)
+
+
+def _baseline(cells: pd.DataFrame) -> str:
+    return next((name for name in BASELINES if (cells.method == name).any()), BASELINE)
 
 
 def arrange(summary: pd.DataFrame, datasets: Sequence[str], methods: Sequence[str]) -> pd.DataFrame:

@@ -27,22 +27,28 @@ class Measured(Protocol):
 
     risks: Tensor
 
-    def head(self) -> Tensor:
-        """As :meth:`praesidium.objectives.objective.Sensitivities.head`."""
-        ...
-
-    def scale(self) -> Tensor:
-        """As :meth:`praesidium.objectives.objective.Sensitivities.scale`."""
+    def of(self, rows: list[int]) -> Measured:
+        """The same of some replicas; objectives are given it as their sensitivities."""
         ...
 
     def gradient(self, loss: Tensor) -> Tensor:
-        """Gradient of each replica's loss in its parameters."""
+        """Gradient of each replica's loss in its parameters, of all replicas; may be asked for several losses."""
         ...
 
 
 @runtime_checkable
 class Task(Protocol):
-    """What is learned."""
+    """What is learned.
+
+    Attributes:
+        head: whether a parameter belongs to the head.
+        head_order: places of the head's parameters in the order of an edited head gradient; None if there is none.
+        units: number of the hidden unit that each parameter multiplies, or -1.
+    """
+
+    head: Tensor
+    head_order: Tensor | None
+    units: Tensor
 
     def measure(self, values: Tensor, batches: Sequence[list[slice]], replicas: Sequence[int]) -> Measured:
         """Measure replicas, with the rows of ``values`` as their parameters, on a batch of each."""
@@ -112,14 +118,15 @@ def _nearest(courses: Sequence[Course]) -> list[Course]:
 def _advance(stack: Stack, task: Task, step: int) -> None:
     """One optimizer step of every replica, and the validations that are due."""
     courses = stack.courses
+    kept = stack.kept(task.units, step)
     measured = task.measure(
-        stack.values, [one.replica.batches.draw() for one in courses], [one.number for one in courses]
+        stack.values * kept, [one.replica.batches.draw() for one in courses], [one.number for one in courses]
     )
     with phase("objective"):
         terms = [_terms(group, measured, step, alone=len(stack.groups) == 1) for group in stack.groups]
         loss = _rows([one.loss for one in terms], stack.groups)
         finite = torch.isfinite(loss)
-    gradient = measured.gradient(torch.where(finite, loss, 0.0))
+    gradient = _gradient(stack.groups, terms, measured, task, finite) * kept
     with phase("optimizer"), torch.no_grad():
         norms = stack.move(gradient, step)
     with phase("write"):
@@ -144,22 +151,27 @@ def _advance(stack: Stack, task: Task, step: int) -> None:
 def _terms(group: Group, measured: Measured, step: int, *, alone: bool) -> Any:
     """Terms of the rows of one group."""
     weight = group.lead.ramp(step)
-    if alone:
-        return group.objective(measured.risks, measured, weight, group.memory)
-    return group.objective(measured.risks[group.rows], _Some(measured, group.rows), weight, group.memory)
+    mine = measured if alone else measured.of(group.rows)
+    return group.objective(mine.risks, mine, weight, group.memory)
 
 
-class _Some:
-    """Sensitivities of some of the rows."""
-
-    def __init__(self, measured: Measured, rows: list[int]) -> None:
-        self.measured, self.rows = measured, rows
-
-    def head(self) -> Tensor:
-        return self.measured.head()[self.rows]
-
-    def scale(self) -> Tensor:
-        return self.measured.scale()[self.rows]
+def _gradient(groups: list[Group], terms: list[Any], measured: Measured, task: Task, finite: Tensor) -> Tensor:
+    """Gradient of the losses that are finite; penalties and edited gradients go where their terms say."""
+    apart = [one.reach != "both" for one in terms]
+    joint = _rows([one.risk if alone else one.loss for one, alone in zip(terms, apart, strict=True)], groups)
+    gradient = measured.gradient(torch.where(finite, joint, 0.0))
+    for group, one, alone in zip(groups, terms, apart, strict=True):
+        if alone and one.penalty.requires_grad:
+            inside = task.head.to(gradient.device)
+            moved = measured.gradient(torch.where(finite[group.rows], one.penalty, 0.0))
+            gradient[group.rows] += moved[group.rows] * (inside if one.reach == "psi" else ~inside)
+    for group, one in zip(groups, terms, strict=True):
+        if one.head is not None:
+            if task.head_order is None:
+                raise ValueError("an objective that edits head gradients needs a single head for all environments")
+            rows = torch.tensor(group.rows, device=gradient.device).unsqueeze(1)
+            gradient[rows, task.head_order.to(gradient.device)] = one.head
+    return gradient
 
 
 def _rows(parts: list[Tensor], groups: list[Group]) -> Tensor:

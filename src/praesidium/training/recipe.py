@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field, NonNegativeFloat, PositiveFloat, PositiveInt, model_validator
 
 from praesidium.component import Component
@@ -16,6 +18,9 @@ class Recipe(Component):
         pool: episodes of each environment to draw from.
         learning_rate: of Adam, at its largest; half a cosine takes it down to 2 %.
         weight_decay: decoupled (AdamW).
+        dropout: share of hidden units left out in each step, the same for all episodes and days of a step.
+        labels: whether environments are trained on as they are (``bands``), or episodes are dealt out to them at
+            ``random``, for the ablation that takes their meaning away.
         clip: largest norm of the gradient.
         warmup: share of the steps with plain ERM.
         rise: share of the steps over which the penalty rises to its weight.
@@ -29,6 +34,8 @@ class Recipe(Component):
     pool: PositiveInt = 8192
     learning_rate: PositiveFloat = 1e-2
     weight_decay: NonNegativeFloat = 0.0
+    dropout: float = Field(default=0.0, ge=0, lt=1)
+    labels: Literal["bands", "random"] = "bands"
     clip: PositiveFloat = 1.0
     warmup: float = Field(default=0.13, ge=0, le=1)
     rise: float = Field(default=0.07, ge=0, le=1)

@@ -18,6 +18,7 @@ from praesidium.training.batching import BalancedBatches
 from praesidium.training.checkpoints import BestCheckpoints
 from praesidium.training.parameters import Parameters
 from praesidium.training.recipe import Recipe
+from praesidium.training.reproducibility import stream
 from praesidium.training.schedule import cosine, ramp
 
 Log = Callable[[dict[str, Any]], None]
@@ -35,6 +36,10 @@ class Terms(Protocol):
     def loss(self) -> Tensor: ...
     @property
     def log(self) -> dict[str, Tensor]: ...
+    @property
+    def reach(self) -> str: ...
+    @property
+    def head(self) -> Tensor | None: ...
 
 
 @runtime_checkable
@@ -55,6 +60,7 @@ class Replica:
         batches: draws the episodes of a step.
         folder: where checkpoints go.
         log: receives one row of numbers a step.
+        seed: of the units that dropout leaves out.
     """
 
     module: nn.Module
@@ -63,13 +69,13 @@ class Replica:
     batches: BalancedBatches
     folder: Path
     log: Log
+    seed: int = 0
 
 
 class Course:
     """How far a replica has come: its numbers between two stacks, its best checkpoints, and how it ended.
 
     Attributes:
-        start: steps that were taken before; training goes on from there.
         values, mean, square: parameters and moments of their gradients.
         memory: what the objective carries.
         error: why it ended before its time.
@@ -83,7 +89,7 @@ class Course:
         self.memory: dict[str, Tensor] = {}
         self.best = BestCheckpoints(replica.folder, replica.recipe.keep)
         self.error: FloatingPointError | None = None
-        self.start = self.step = self._resume()
+        self.step = self._resume()
 
     @property
     def over(self) -> bool:
@@ -187,6 +193,21 @@ class Stack:
         rates = [one.replica.recipe.learning_rate * cosine(step, one.replica.recipe.steps) for one in self.courses]
         self.adam.step(self.values, gradient, self.values.new_tensor(rates).unsqueeze(1), self._decay)
         return norm.squeeze(1)
+
+    def kept(self, units: Tensor, step: int) -> Tensor:
+        """Factors that leave hidden units out of a step, the rest made up for it; 1 if there is no dropout.
+
+        Source: Srivastava et al. 2014; one choice for all episodes and days as in Gal and Ghahramani 2016.
+        """
+        shares = [one.replica.recipe.dropout for one in self.courses]
+        if not any(shares):
+            return self.values.new_ones(())
+        rows = []
+        for course, share in zip(self.courses, shares, strict=True):
+            drawn = torch.rand(int(units.max()) + 1, generator=stream("dropout", course.replica.seed, step))
+            factors = torch.cat([(drawn >= share) / (1 - share), torch.ones(1)])  # -1 is the last
+            rows.append(factors[units])
+        return torch.stack(rows).to(self.values)
 
     def settle(self) -> None:
         """Give every replica its own numbers back."""

@@ -1,0 +1,10 @@
+"""A grid of methods or of ablations: --mode benchmark or --mode ablation, all other flags as of praesidium."""
+
+import argparse
+
+from praesidium.cli import main
+
+parser = argparse.ArgumentParser(add_help=False)
+parser.add_argument("--mode", choices=["benchmark", "ablation"], default="benchmark")
+known, rest = parser.parse_known_args()
+main([{"benchmark": "benchmark", "ablation": "ablate"}[known.mode], *rest])

@@ -1,0 +1,139 @@
+"""Commands that read what is there: judge again, summarize, diagnose, decide."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from praesidium.cli.options import Device, Folder, Root, check_device, folder_of
+from praesidium.cli.terminal import console
+
+
+def evaluate(
+    checkpoint: Annotated[Path, typer.Argument(help="A .safetensors checkpoint of a run.")],
+    datasets: Annotated[str | None, typer.Option(help="Another data set to judge the policy on.")] = None,
+    device: Device = "cpu",
+    out: Annotated[Path | None, typer.Option(help="CSV to write; default: artifacts of the run.")] = None,
+) -> None:
+    """Judge a trained policy again, or on another data set."""
+    from praesidium.experiments.reevaluation import reevaluate
+    from praesidium.reporting.printing import print_environments
+    from praesidium.reporting.tables import environment_rows
+
+    check_device(device)
+    result = reevaluate(checkpoint, dataset=datasets, device=device)
+    rows = environment_rows(result.metrics, result.data)
+    path = out or result.folder / "artifacts" / f"evaluation_{result.dataset}.csv"
+    _write_rows(rows, path)
+    print_environments(rows, f"{result.method} (step {result.step}) on {result.dataset}", console())
+    typer.echo(f"written: {path}")
+
+
+def summarize(folder: Folder = None, root: Root = None) -> None:
+    """Write all tables and figures again from what is there, and print the crisis table."""
+    summarize_folder(folder_of(folder, root), None, None)
+
+
+def diagnose(
+    folder: Folder = None,
+    root: Root = None,
+    out: Annotated[Path | None, typer.Option(help="JSON to write.  [default: DIR/diagnostics.json]")] = None,
+) -> None:
+    """Print the tables of invariance, robustness and efficiency by method."""
+    from praesidium.experiments.store import write_text
+    from praesidium.reporting.ire import by_method, read_ire
+    from praesidium.reporting.printing import print_ire
+
+    place = folder_of(folder, root)
+    runs = read_ire(place)
+    table = by_method(runs)
+    print_ire(table, console())
+    path = out or place / "diagnostics.json"
+    write_text(path, json.dumps(json.loads(str(table.to_json(orient="records"))), indent=2))
+    csv = place / "diagnostics.csv"
+    write_text(csv, runs.to_csv(index=False, float_format="%.8g"))
+    typer.echo(f"written: {path}, {csv}")
+
+
+def claims(
+    folder: Folder = None,
+    root: Root = None,
+    protocol: Annotated[Path | None, typer.Option(help="Another pre-registration.", metavar="FILE")] = None,
+) -> None:
+    """Print each pre-registered claim as supported, practically equivalent, inconclusive or contradicted."""
+    from praesidium.experiments.store import write_text
+    from praesidium.reporting.claims import claims_table, judge
+    from praesidium.reporting.prereg import PACKAGED, fingerprint, load
+    from praesidium.reporting.printing import print_claims
+
+    place, file = folder_of(folder, root), protocol or PACKAGED
+    verdicts = judge(place, load(file))
+    print_claims(verdicts, fingerprint(file), console())
+    plain = {"prereg": fingerprint(file), "claims": [asdict(one) for one in verdicts]}
+    write_text(place / "claims.json", json.dumps(plain, indent=2))
+    write_text(place / "claims.csv", claims_table(verdicts).to_csv(index=False))
+    typer.echo(f"written: {place / 'claims.json'}, {place / 'claims.csv'}")
+
+
+def bound(
+    folder: Folder = None,
+    root: Root = None,
+    datasets: Annotated[str, typer.Option(help="Severity ladder to judge all policies on.")] = "heston_ladder",
+    methods: Annotated[str | None, typer.Option(help="Methods, a,b.  [default: all trained ones there]")] = None,
+) -> None:
+    """Test IG <= k1 (1 - ISI) + k2 Delta on a ladder of severities."""
+    from praesidium.experiments.ladder import climb
+    from praesidium.experiments.store import write_text
+    from praesidium.reporting.bounds import examine
+    from praesidium.reporting.printing import print_bound
+
+    place = folder_of(folder, root)
+    panel = climb(place, dataset=datasets, methods=methods.split(",") if methods else None)
+    found = examine(panel, place)
+    print_bound(found, console())
+    write_text(place / "bound.json", json.dumps(found, indent=2))
+    write_text(place / "bound.csv", panel.to_csv(index=False, float_format="%.8g"))
+    typer.echo(f"written: {place / 'bound.json'}, {place / 'bound.csv'}")
+
+
+def summarize_folder(root: Path, datasets: list[str] | None, methods: list[str] | None) -> None:
+    """Write tables and figures of a results folder, print the tables."""
+    from praesidium.experiments.methods import NAMED
+    from praesidium.reporting.printing import print_tables
+    from praesidium.reporting.study import report
+    from praesidium.reporting.tables import arrange, read_results, summarize
+
+    results = read_results(root)
+    summary = summarize(results)
+    there = set(summary.method)
+    methods = methods or [name for name in NAMED if name in there] + sorted(there - set(NAMED))
+    shown = arrange(summary, datasets or list(dict.fromkeys(summary.dataset)), methods)
+    written = report(root, results, summary, shown)
+    print_tables(shown, methods, console())
+    if results.unfinished:
+        typer.echo(f"not finished: {', '.join(results.unfinished)}")
+    typer.echo(f"written: {', '.join(str(path) for path in written)}")
+
+
+def print_run(folder: Path) -> None:
+    """Print the scores of one run."""
+    from praesidium.experiments.store import read_config
+    from praesidium.reporting.printing import print_environments
+    from praesidium.reporting.tables import environment_rows, read_metrics
+
+    settings = read_config(folder)
+    rows = environment_rows(read_metrics(folder), settings["data"])
+    print_environments(rows, f"{settings['method']} on {settings['dataset']}, seed {settings['seed']}", console())
+    typer.echo(f"written: {folder}")
+
+
+def _write_rows(rows: list[dict[str, Any]], path: Path) -> None:
+    import pandas as pd
+
+    from praesidium.experiments.store import write_text
+
+    write_text(path, pd.DataFrame(rows).to_csv(index=False))

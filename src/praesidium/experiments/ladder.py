@@ -1,0 +1,95 @@
+"""A severity ladder: every trained policy judged in markets of rising severity, and how far each is from training."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+
+from praesidium.component import InputError
+from praesidium.diagnostics.mismatch import episode_summary, sliced_wasserstein, standardize
+from praesidium.diagnostics.scorecard import LEVEL
+from praesidium.experiments import store
+from praesidium.experiments.reevaluation import read_best
+from praesidium.experiments.scenes import Preparation
+from praesidium.experiments.store import read_config
+from praesidium.experiments.study import compose
+from praesidium.hedging.rollout import Rule, Scene
+from praesidium.markets.paths import Paths
+from praesidium.risk import cvar
+from praesidium.training.reproducibility import stream
+
+EPISODES = 4096  # on each rung
+COMPARED = 2048  # whose features are compared between training and rung
+
+
+def climb(root: Path, *, dataset: str, methods: Sequence[str] | None = None) -> pd.DataFrame:
+    """One row a run and rung: risk there and on the training environments, their gap, ISI, and the mismatch.
+
+    The gap of a rung is its CVaR-95 less the mean over the training environments, both by delta's on the same paths of
+    the rung and of training; the mismatch is the sliced Wasserstein distance of episode features from training.
+
+    Raises:
+        InputError: if no trained run is there, or the ladder has fewer than two rungs.
+    """
+    folders = [
+        one.parent
+        for one in sorted(root.glob(f"*/*/seed_*/{store.FINAL}"))
+        if any((one.parent / store.CHECKPOINTS).glob("step_*.safetensors"))
+    ]
+    folders = [one for one in folders if methods is None or read_config(one)["method"] in methods]
+    if not folders:
+        raise InputError(f"{root}: no trained policy is there; run praesidium benchmark --out {root} first")
+    data = compose([f"data={dataset}"]).data
+    rungs = list(data.test)
+    if len(rungs) < 2:
+        raise InputError(f"datasets: {dataset!r} has {len(rungs)} test environment; a ladder needs at least two")
+    drawn: dict[str, Paths] = {}
+    mismatch: dict[str, float] = {}
+    rows: list[dict[str, Any]] = []
+    for folder in folders:
+        stored = read_best(folder)
+        prepared = Preparation(data, stored.study.liability, stored.study.state, builder=stored.builder)
+        if not drawn:
+            drawn.update(prepared.draw(data.names, EPISODES, "ladder"))
+            mismatch = _mismatches(drawn, list(data.train), rungs)
+        risks = {name: _relative(stored.rule, prepared, name, paths) for name, paths in drawn.items()}
+        trained = sum(risks[name] for name in data.train) / len(data.train)
+        rows += [
+            {
+                "dataset": stored.dataset,
+                "method": stored.method,
+                "seed": stored.seed,
+                "severity": name,
+                "risk": risks[name],
+                "training_risk": trained,
+                "gap": abs(risks[name] - trained),
+                "mismatch": mismatch[name],
+            }
+            for name in rungs
+        ]
+    return pd.DataFrame(rows)
+
+
+def _relative(rule: Rule, prepared: Preparation, name: str, paths: Paths) -> float:
+    cost_rate = prepared.data.settings_by_environment[name].cost_rate
+    scene = Scene.make(paths, prepared.builder, cost_rate)
+    with torch.no_grad():
+        mine, theirs = (
+            cvar(scene.losses(one).double(), level=LEVEL) for one in (rule.positions(scene.state), scene.state.delta)
+        )
+    return (mine / theirs).item()
+
+
+def _mismatches(drawn: dict[str, Paths], train: list[str], rungs: list[str]) -> dict[str, float]:
+    """Distance of each rung's episodes from those of all training environments."""
+    features = {name: episode_summary(paths)[:COMPARED] for name, paths in drawn.items()}
+    reference = torch.cat([features[name][: COMPARED // len(train)] for name in train])
+    standard = standardize(reference, *(features[name] for name in rungs))
+    return {
+        name: sliced_wasserstein(standard[0], one, generator=stream("ladder", "directions"))
+        for name, one in zip(rungs, standard[1:], strict=True)
+    }
