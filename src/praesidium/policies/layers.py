@@ -9,6 +9,8 @@ from torch import Tensor, nn
 from praesidium.policies.activations import ACTIVATIONS, Activation
 from praesidium.training.reproducibility import stream
 
+PARTS = 6  # most parts in which rows are summed up
+
 
 class Dense(nn.Module):
     """y = x W + b, uniform on +-gain / sqrt(inputs) at the start.
@@ -32,8 +34,12 @@ class Dense(nn.Module):
     def forward(self, x: Float[Tensor, "*batch inputs"]) -> Float[Tensor, "*batch outputs"]:
         """Affine map of the last axis."""
         weight, bias = self.weight, self.bias
-        if weight.ndim == 2:
+        if weight.ndim == 2 and (x.ndim < 3 or not torch.is_grad_enabled()):
             return torch.addmm(bias, x.flatten(0, -2), weight).view(*x.shape[:-1], -1)
+        if weight.ndim == 2:  # in parts, for a sum over all rows at once would lose a digit of the gradient
+            parts = next(count for count in range(PARTS, 0, -1) if len(x) % count == 0)
+            rows = x.reshape(parts, -1, x.shape[-1])
+            return torch.baddbmm(bias, rows, weight.expand(parts, -1, -1)).view(*x.shape[:-1], -1)
         rows = x.movedim(-3, 0)
         flat = rows.reshape(len(rows), -1, x.shape[-1])
         if weight.shape[-1] == 1:  # a batch of matrices with one column is slow
