@@ -127,7 +127,10 @@ def print_run(folder: Path) -> None:
 
     settings = read_config(folder)
     rows = environment_rows(read_metrics(folder), settings["data"])
+    metrics = read_metrics(folder)
     print_environments(rows, f"{settings['method']} on {settings['dataset']}, seed {settings['seed']}", console())
+    for alarm in metrics.get("training/alarms", []):
+        typer.echo(f"alarm: {alarm}")
     typer.echo(f"written: {folder}")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import os
 import platform
@@ -10,6 +11,7 @@ import subprocess
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -96,6 +98,7 @@ class Run:
             "device": device,
             "seconds": round(seconds, 3),
             "stack": stack,
+            "prereg": registration(),
         }
         write_text(self.folder / METADATA, json.dumps(record, indent=2))
         write_text(self.folder / FINAL, json.dumps(metrics, indent=2, allow_nan=False))
@@ -142,6 +145,11 @@ def write_text(path: Path, text: str) -> None:
     scratch = path.with_name(path.name + PARTIAL)
     scratch.write_text(text)
     os.replace(scratch, path)
+
+
+def registration() -> str:
+    """SHA-256 of the registered protocol that this version comes with."""
+    return hashlib.sha256(files("praesidium.conf").joinpath("prereg.yaml").read_bytes()).hexdigest()
 
 
 def commit() -> str | None:

@@ -6,9 +6,8 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from typing import Any
 
-import torch
-
 from praesidium.experiments import store
+from praesidium.experiments.alarms import alarms
 from praesidium.experiments.scenes import Preparation
 from praesidium.experiments.store import Run, StepLog
 from praesidium.experiments.study import Study
@@ -38,7 +37,8 @@ def train(
     """
     study, device = studies[0], prepared.device
     pools = {seed: prepared.training(study.train.pool, seed, study.train.labels) for seed in set(seeds)}
-    references = [_reference(pools[seed], one.risk.level) for one, seed in zip(studies, seeds, strict=True)]
+    deltas = [_deltas(pools[seed], one.risk.level) for one, seed in zip(studies, seeds, strict=True)]
+    references = [sum(one) / len(one) for one in deltas]
     scaled = study.risk.scale == "reference"
     for rule in rules:
         rule.to(device)
@@ -65,9 +65,12 @@ def train(
             )
             replicas.append(Replica(rule, one.objective, one.train, batches, checkpoints, log, seed))
         fitted = fit(replicas, task)
+    names = [f"{number} {name}" for number, name in enumerate(study.data.train)]
     return [
-        _facts(one, reference) if isinstance(one, Fitted) else one
-        for one, reference in zip(fitted, references, strict=True)
+        _facts(one, reference) | {"training/alarms": alarms(run.folder / store.LOG, dict(zip(names, own, strict=True)))}
+        if isinstance(one, Fitted)
+        else one
+        for one, reference, own, run in zip(fitted, references, deltas, runs, strict=True)
     ]
 
 
@@ -80,6 +83,6 @@ def _facts(fitted: Fitted, reference: float) -> dict[str, Any]:
     }
 
 
-def _reference(scenes: Sequence[Scene], level: float) -> float:
-    """Mean risk of the delta hedge over the training environments."""
-    return torch.stack([cvar(one.losses(one.state.delta), level=level) for one in scenes]).mean().item()
+def _deltas(scenes: Sequence[Scene], level: float) -> list[float]:
+    """Risk of the delta hedge in each training environment."""
+    return [cvar(one.losses(one.state.delta), level=level).item() for one in scenes]
