@@ -36,7 +36,7 @@ def examine(ladder: pd.DataFrame, root: Path) -> dict[str, Any]:
     cells = ladder.merge(runs[[*KEYS, *INDICES]], on=KEYS, how="left")
     found: dict[str, Any] = {"cells": len(ladder), "runs": ladder.groupby(KEYS).ngroups, "indices": {}}
     for name in INDICES:
-        known = cells[cells[name].notna()]
+        known = cells.dropna(subset=[name])
         found["indices"][name] = _tested(known, name) | {"runs": known.groupby(KEYS).ngroups}
     found["gradients"] = _by_gradients(root)
     return found
@@ -62,7 +62,7 @@ def _tested(cells: pd.DataFrame, index: str) -> dict[str, Any]:
 
 def _by_gradients(root: Path) -> dict[str, Any]:
     """Differences of risk between environments against the distance, and the angle, of their head gradients."""
-    risks, norms, angles, seeds = [], [], [], []
+    risks, norms, cosines, seeds = [], [], [], []
     for final in sorted(root.glob(f"*/*/seed_*/{store.FINAL}")):
         probes = read_metrics(final.parent).get("probes")
         if probes is None:
@@ -71,11 +71,17 @@ def _by_gradients(root: Path) -> dict[str, Any]:
         for risk, norm, cosine in _pairs(probes):
             risks.append(risk)
             norms.append(norm)
-            angles.append(1 - cosine)
+            cosines.append(cosine)
             seeds.append(seed)
     try:
-        columns = (np.array(one, float) for one in (risks, norms, angles))
-        return asdict(gradient_version(*columns, np.array(seeds), generator=stream("bound", "gradients")))
+        found = gradient_version(
+            np.array(risks),
+            np.array(norms),
+            1 - np.array(cosines),
+            np.array(seeds),
+            generator=stream("bound", "gradients"),
+        )
+        return asdict(found)
     except InputError as error:
         return {"refused": str(error)}
 

@@ -49,7 +49,7 @@ def read_curves(root: Path, *, methods: Sequence[str] | None = None) -> pd.DataF
             parts.append(_long(_log(folder), settings, read_metrics(folder)).assign(**_names(settings)))
     columns = [*NAMES, "step", "ramp", "quantity", "environment", "value"]
     filled = [one for one in parts if len(one)]
-    return pd.concat(filled, ignore_index=True)[columns] if filled else pd.DataFrame(columns=columns)
+    return pd.concat(filled, ignore_index=True).reindex(columns=columns) if filled else pd.DataFrame(columns=columns)
 
 
 def read_sweep(roots: Iterable[Path], *, weight: str = "objective.penalty", crisis: str = CRISIS) -> pd.DataFrame:
@@ -132,11 +132,11 @@ def plane(cells: pd.DataFrame, *, crisis: str = CRISIS) -> pd.DataFrame:
         inception; ``er`` and ``mean_pnl`` of the crisis. Missing where the environments do not tell.
     """
     rows = []
-    for names, group in cells[cells.role.isin(["validation", "test"])].groupby(NAMES, sort=False):
+    for names, group in cells.query("role in ['validation', 'test']").groupby(NAMES, sort=False):
         risks = torch.tensor(group.cvar95.to_numpy(float))
         row: dict[str, Any] = dict(zip(NAMES, cast("tuple[Any, ...]", names), strict=True))
         row |= {"ig": invariance_gap(risks) if len(risks) > 1 else None, "worst_group": worst_group(risks)}
-        for profit, risk in group[group.environment == crisis][["mean_pnl", "cvar95"]].to_numpy(float):
+        for profit, risk in group.query("environment == @crisis")[["mean_pnl", "cvar95"]].to_numpy(float):
             row |= {"crisis_cvar95": risk, "mean_pnl": profit, "er": expected_return_risk(profit, risk)}
         rows.append(row)
     return pd.DataFrame(rows, columns=[*NAMES, "ig", "worst_group", "crisis_cvar95", "er", "mean_pnl"])
@@ -175,7 +175,7 @@ def _long(log: pd.DataFrame, settings: dict[str, Any], metrics: dict[str, Any]) 
     parts = [log.melt(keys, scalars, var_name="quantity").assign(environment=None)] if scalars else []
     for name, quantity in BY_ENVIRONMENT.items():
         if name in log:
-            there = log[log[name].notna()]
+            there = log.dropna(subset=name)
             values = pd.DataFrame(there[name].tolist(), index=there.index)
             values.columns = _environments(settings, values.shape[1])
             wide = there[keys].join(values)

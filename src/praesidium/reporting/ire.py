@@ -74,24 +74,6 @@ def by_method(table: pd.DataFrame) -> pd.DataFrame:
     return grouped[measures].median().assign(seeds=grouped.seed.nunique()).reset_index()
 
 
-def read_sensitivities(root: Path) -> pd.DataFrame:
-    """Mean absolute slope of the position in each standardized feature, one row a run, environment and feature."""
-    rows = []
-    for config in sorted(root.glob(f"*/*/seed_*/{store.CONFIG}")):
-        if not (config.parent / store.FINAL).is_file():
-            continue
-        settings = store.read_config(config.parent)
-        probes = read_metrics(config.parent).get("probes", {})
-        for environment, slopes in probes.get("sensitivity", {}).items():
-            groups = {name: part for part in ("phi", "context") for name in settings["state"][part]}
-            rows += [
-                {key: settings[key] for key in KEYS}
-                | {"environment": environment, "feature": name, "group": groups[name], "sensitivity": slope}
-                for name, slope in slopes.items()
-            ]
-    return pd.DataFrame(rows, columns=[*KEYS, "environment", "feature", "group", "sensitivity"])
-
-
 def _row(settings: Mapping[str, Any], metrics: Mapping[str, Any]) -> dict[str, Any]:
     roles = settings["data"]
     names = list(dict.fromkeys(name for role in STRESS for name in roles[role]))

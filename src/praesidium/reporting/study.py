@@ -7,9 +7,9 @@ from pathlib import Path
 import pandas as pd
 
 from praesidium.experiments import store
-from praesidium.reporting.curves import plane, read_curves, read_episodes
+from praesidium.reporting.curves import plane, read_curves, read_episodes, read_sensitivities
 from praesidium.reporting.figures import crisis_figure
-from praesidium.reporting.ire import by_method, read_ire, read_sensitivities
+from praesidium.reporting.ire import read_ire
 from praesidium.reporting.plots.head import head_figure
 from praesidium.reporting.plots.ire import ire_figure
 from praesidium.reporting.plots.qq import qq_figure
@@ -33,7 +33,7 @@ def report(root: Path, results: Results, summary: pd.DataFrame, shown: pd.DataFr
     """
     runs = read_ire(root)
     written = [write_summary(summary, root), root / "diagnostics.csv"]
-    store.write_text(written[1], by_method(runs).to_csv(index=False, float_format="%.8g"))
+    store.write_text(written[1], runs.to_csv(index=False, float_format="%.8g"))
     figures: list[Path | None] = [crisis_figure(results.cells, shown, root / "crisis_cvar95.png")]
     curves, episodes, slopes, points = (
         read_curves(root),
@@ -57,4 +57,4 @@ def report(root: Path, results: Results, summary: pd.DataFrame, shown: pd.DataFr
 
 
 def _of(frame: pd.DataFrame, dataset: object) -> pd.DataFrame:
-    return frame[frame.dataset == dataset] if len(frame) else frame
+    return frame.query("dataset == @dataset")

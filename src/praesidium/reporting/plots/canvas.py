@@ -60,9 +60,9 @@ def panels(
     axes = figure.subplots(down, across, squeeze=False, sharex=share, sharey=share).ravel().tolist()
     for axis in axes[count:]:
         axis.remove()
-    for place, axis in enumerate(axes[:count]):
+    for axis in axes[:count]:
         axis.spines[["top", "right"]].set_visible(False)
-        axis.tick_params(labelsize=8, labelbottom=place + across >= count or not share)
+        axis.tick_params(labelsize=8, labelbottom=True)
     return figure, axes[:count]
 
 

@@ -57,6 +57,7 @@ def head_figure(
         axis.set_title(str(name), loc="left", fontsize=10)
         axis.set_xlabel("mean |dq/dx| per standard deviation", fontsize=8)
     axes[0].set_xlim(left=0)
+    axes[0].locator_params(axis="x", nbins=4)
     handles = [
         Line2D([], [], color=color, marker="o", linestyle="", label=name)
         for color, name in ((DARK, calm), (ALARM, crisis))
@@ -71,8 +72,9 @@ def _dumbbells(axis: Axes, features: pd.DataFrame, means: pd.DataFrame) -> None:
     calm, crisis = means.columns
     heights: dict[str, float] = {}
     top = 0.0
+    by_group = {name: rows.feature.tolist() for name, rows in features.groupby("group", sort=False)}
     for group, text in GROUPS.items():
-        mine = list(features.query("group == @group").feature)
+        mine = by_group.get(group, [])
         if mine:
             axis.text(0.0, top - 0.75, text, fontsize=8, color=GRAY, style="italic", va="center")
         heights |= {str(feature): top + place for place, feature in enumerate(mine)}

@@ -52,7 +52,7 @@ def sweep_figure(runs: pd.DataFrame, path: Path, *, formats: Sequence[str] = ("p
     """
     runs = check(runs, ("method", "seed", "penalty", *RISKS), "sweep_figure")
     swept, plain = runs.query("penalty > 0"), runs.query("penalty == 0")
-    measured = [name for name in RISKS if swept[name].count()]
+    measured = [name for name in RISKS if not np.isnan(swept[name].to_numpy(float)).all()]
     if not measured:
         return None
     figure, axes = panels(len(measured), size=(3.8, 3.2))
@@ -79,8 +79,8 @@ def _level(axis: Axes, risks: NDArray[np.float64]) -> None:
 
 def _lines(axis: Axes, swept: pd.DataFrame, shown: dict[str, Look]) -> None:
     """Mean line and dots of each method."""
-    for place, (name, look) in enumerate(shown.items()):
-        rows = swept.query("method == @name")
+    for place, (name, rows) in enumerate(swept.groupby("method", sort=False)):
+        look = shown[str(name)]
         means = rows.groupby("penalty").risk.mean()
         axis.plot(means.index, means, color=look.color, linestyle=look.line, linewidth=1.4, marker="_", markersize=9)
         aside = STEP ** (place - (len(shown) - 1) / 2)

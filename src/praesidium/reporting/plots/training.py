@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -41,8 +42,8 @@ def training_figure(
 ) -> Path | None:
     """Training risk, penalty, validation risk and the risk of each environment by step.
 
-    Lines are medians over seeds, bands their quartiles, both of means over the last steps. Panels are cut to what happens after
-    the first tenth of the steps; penalties stand on a logarithmic axis.
+    Lines are medians over seeds, bands their quartiles, both of means over the last steps. Panels are cut to what
+    happens after the first tenth of the steps; penalties stand on a logarithmic axis.
 
     Args:
         curves: as :func:`praesidium.reporting.curves.read_curves` gives them, of one data set: ``method``, ``seed``,
@@ -57,7 +58,7 @@ def training_figure(
     Raises:
         InputError: if a column is missing, or a seed has two values at a step.
     """
-    curves = check(curves, COLUMNS, "training_figure")
+    curves = _checked(curves, "training_figure")
     drawn = [(text, _moving(curves.query("quantity == @name"))) for name, text in RISKS.items()]
     by_environment = curves.query("quantity == 'environment_risk'").groupby("environment", sort=False)
     drawn += [(f"training risk, {name}", rows) for name, rows in by_environment]
@@ -73,12 +74,11 @@ def training_figure(
         _bands(axis, rows.assign(value=rows.value * BASIS_POINTS), shown, window=1 if sparse else window)
         if (rows.quantity == "penalty").all():
             axis.set_yscale("log", nonpositive="mask")
-            axis.set_xlim(0, rows.step.max())
         else:
-            _cut(axis, rows.step.max())
+            _cut(axis, after=SETTLED * curves.step.max())
         axis.set_title(text, loc="left", fontsize=10)
         axis.set_ylabel("bp of spot", fontsize=8)
-    _finish(axes)
+    _finish(axes, curves)
     legend(figure, shown)
     title(figure, "Training: median and quartiles over seeds; the penalty rises over the shaded steps")
     return save(figure, path, formats)
@@ -89,13 +89,14 @@ def alignment_figure(
 ) -> Path | None:
     """How far the head gradients of the environments agree by step, and how much of them is noise.
 
-    Arguments, errors and lines are those of :func:`training_figure`; the quantities have no unit. Above a noise to
-    signal of 0.5, the red line, a cosine of that step tells little.
+    Arguments, errors and lines are those of :func:`training_figure`, but for medians over the last steps: a cosine of
+    two halves has no bounds where noise drowns the gradients. The quantities have no unit. Above a noise to signal of
+    0.5, the red line, a cosine of that step tells little.
 
     Returns:
         The file; None if no method logged an alignment.
     """
-    curves = check(curves, COLUMNS, "alignment_figure")
+    curves = _checked(curves, "alignment_figure")
     # Over environments, the largest: one gradient of noise spoils all cosines with it.
     keys = ["method", "seed", "step", "quantity"]
     logged = curves.query("quantity in @ALIGNMENT").groupby(keys, sort=False, as_index=False).value.max()
@@ -107,7 +108,7 @@ def alignment_figure(
     shown = looks(logged.method.unique())
     for axis, (name, text, rows) in zip(axes, drawn, strict=True):
         _shade(axis, curves)
-        _bands(axis, rows, shown, window=window)
+        _bands(axis, rows, shown, window=window, over="median")
         axis.set_title(text, loc="left", fontsize=10)
         if name == "noise_to_signal":
             axis.set_yscale("log")
@@ -121,40 +122,52 @@ def alignment_figure(
         else:
             axis.set_ylim(-1.05, 1.05)
             axis.axhline(0, color=GRAY, linewidth=0.6, zorder=0)
-        axis.set_xlim(0, curves.step.max())
-    _finish(axes)
+    _finish(axes, curves)
     legend(figure, shown)
     title(figure, "Head gradients: median and quartiles over seeds; the penalty rises over the shaded steps")
     return save(figure, path, formats)
 
 
+def _checked(curves: pd.DataFrame, caller: str) -> pd.DataFrame:
+    checked = check(curves, COLUMNS, caller)
+    if checked.duplicated(["method", "seed", "step", "quantity", "environment"]).any():
+        raise InputError(
+            f"{caller}: a seed has two values at one step; give the runs of each method a name of their own"
+        )
+    return checked
+
+
 def _moving(rows: pd.DataFrame) -> pd.DataFrame:
     """Rows of the methods whose value is not zero throughout."""
-    moving = set(rows.query("value != 0").method)
-    return rows.query("method in @moving")
+    moving = rows.query("value != 0").method.unique()
+    return rows.loc[rows.method.isin(moving)]
 
 
-def _bands(axis: Axes, rows: pd.DataFrame, shown: dict[str, Look], *, window: int) -> None:
-    """Median line and quartile band of each method."""
-    if rows.duplicated(["method", "seed", "step"]).any():
-        raise InputError("curves: a seed has two values at one step; pass runs whose methods have different names")
+def _bands(
+    axis: Axes,
+    rows: pd.DataFrame,
+    shown: dict[str, Look],
+    *,
+    window: int,
+    over: Literal["mean", "median"] = "mean",
+) -> None:
+    """Median line and quartile band of each method, of what the last steps were on average."""
     for name, mine in rows.groupby("method", sort=False):
         table = mine.pivot(index="step", columns="seed", values="value").sort_index()
-        table = pd.DataFrame(table.rolling(window, min_periods=1).mean())
+        table = pd.DataFrame(table.rolling(window, min_periods=1).agg(over))
         low, middle, high = np.nanquantile(table.to_numpy(float), (0.25, 0.5, 0.75), axis=1)
         look = shown[str(name)]
         axis.fill_between(table.index, low, high, color=look.color, alpha=0.18, linewidth=0)
         axis.plot(table.index, middle, color=look.color, linestyle=look.line, linewidth=1.3)
 
 
-def _cut(axis: Axes, last: int) -> None:
+def _cut(axis: Axes, *, after: float) -> None:
     """Limit the axis to what its lines do once they have settled."""
     points = np.concatenate([np.asarray(line.get_xydata()) for line in axis.lines])
-    values = points[(points[:, 0] > SETTLED * last) & np.isfinite(points[:, 1]), 1]
+    values = points[(points[:, 0] > after) & np.isfinite(points[:, 1]), 1]
     if len(values):
         margin = 0.15 * np.ptp(values) or 0.05 * abs(values[0]) or 1.0
         axis.set_ylim(values.min() - margin, values.max() + margin)
-    axis.set_xlim(0, last)
 
 
 def _shade(axis: Axes, curves: pd.DataFrame) -> None:
@@ -165,6 +178,7 @@ def _shade(axis: Axes, curves: pd.DataFrame) -> None:
         axis.axvspan(starts.pop(), ends.pop(), color=SHADE, zorder=-1)
 
 
-def _finish(axes: Sequence[Axes]) -> None:
+def _finish(axes: Sequence[Axes], curves: pd.DataFrame) -> None:
     for axis in axes:
+        axis.set_xlim(0, curves.step.max())
         axis.set_xlabel("step", fontsize=8)
