@@ -4,4 +4,5 @@ import sys
 
 from praesidium.cli import main
 
-main(["analyze", *sys.argv[1:]])
+if __name__ == "__main__":  # worker processes import this file
+    main(["analyze", *sys.argv[1:]])

@@ -4,4 +4,5 @@ import sys
 
 from praesidium.cli import main
 
-main(["ablate", *sys.argv[1:]])
+if __name__ == "__main__":  # worker processes import this file
+    main(["ablate", *sys.argv[1:]])

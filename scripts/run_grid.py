@@ -4,7 +4,8 @@ import argparse
 
 from praesidium.cli import main
 
-parser = argparse.ArgumentParser(add_help=False)
-parser.add_argument("--mode", choices=["benchmark", "ablation"], default="benchmark")
-known, rest = parser.parse_known_args()
-main([{"benchmark": "benchmark", "ablation": "ablate"}[known.mode], *rest])
+if __name__ == "__main__":  # worker processes import this file
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    parser.add_argument("--mode", choices=["benchmark", "ablation"], default="benchmark")
+    known, rest = parser.parse_known_args()
+    main([{"benchmark": "benchmark", "ablation": "ablate"}[known.mode], *rest])

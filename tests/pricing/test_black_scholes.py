@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from praesidium.pricing.black_scholes import delta, gamma, price
+from praesidium.pricing.black_scholes import delta, gamma, greeks, price
 
 tensor = partial(torch.tensor, dtype=torch.float64)
 levels = st.floats(0.2, 5.0).map(tensor)
@@ -133,3 +133,12 @@ def test_arguments_broadcast():
     values = price(spot, 1.1, tau, torch.full((3,), 0.2))
     assert values.shape == (5, 3)
     assert torch.equal(values[2, 1], price(spot[2, 1], 1.1, tau[2, 0], 0.2))
+
+
+@pytest.mark.parametrize("shape", [(0,), (3, 0), (0, 4)])
+def test_no_option_has_no_value(shape):
+    none, more = torch.ones(shape), torch.full((1,), 0.2)
+    for value in (price(none, 1.0, 1.0, more), delta(none, 1.0, more, 0.2), gamma(none, more, 1.0, 0.2)):
+        assert value.shape == shape
+    assert [part.shape for part in greeks(more, 1.0, none, none)] == [shape, shape]
+    assert price(more, none, 1.0, 0.2).shape == shape

@@ -32,6 +32,7 @@ for command in (
     studies.profile,
     results.summarize,
     results.diagnose,
+    results.analyze,
     results.claims,
     results.bound,
 ):

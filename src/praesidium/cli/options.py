@@ -59,9 +59,12 @@ def preset_by(config: Path | None, **given: Any) -> dict[str, Any]:
     for name in there:
         if name not in SETTINGS:
             raise InputError(unknown(f"config {config}", name, SETTINGS))
-    told = {name: _text(there[name]) for name in there if name != "overrides"}
+    overrides = there.pop("overrides", None) or []
+    if not isinstance(overrides, list):
+        raise InputError(f"config {config}: overrides={overrides!r} is no list; write overrides: [key=value, ...]")
+    told = {name: _text(value) for name, value in there.items() if value is not None}
     own = {name: value for name, value in given.items() if value is not None}
-    return {**given, **told, **own, "overrides": [*there.get("overrides", []), *(given.get("overrides") or [])]}
+    return {**given, **told, **own, "overrides": [*map(str, overrides), *(given.get("overrides") or [])]}
 
 
 def folder_of(folder: Path | None, root: Path | None) -> Path:

@@ -59,6 +59,27 @@ def diagnose(
     typer.echo(f"written: {path}, {csv}")
 
 
+def analyze(
+    folder: Folder = None,
+    root: Root = None,
+    out: Annotated[Path | None, typer.Option(help="CSV to write.  [default: DIR/ablation_summary.csv]")] = None,
+) -> None:
+    """Print what each method of an ablation loses or gains against hirm_full, seed by seed, and write it as CSV."""
+    from praesidium.experiments.store import write_text
+    from praesidium.reporting.ablation import FILE, coverage_note, pivots, read_ablation
+
+    place = folder_of(folder, root)
+    table = read_ablation(place)
+    for heading, shown in pivots(table):
+        console().print(heading, style="bold", highlight=False, soft_wrap=True)
+        console().print(shown)
+    path = out or place / FILE
+    write_text(path, table.to_csv(index=False, float_format="%.10g"))
+    if note := coverage_note(table):
+        typer.echo(f"  {note}")
+    typer.echo(f"written: {path}")
+
+
 def claims(
     folder: Folder = None,
     root: Root = None,

@@ -16,6 +16,8 @@ RISING = 1.3  # data, probes, writing
 
 def expected(planned: Plan) -> str:
     """One sentence."""
+    if not planned.batches:
+        return "nothing is left to run"
     seconds = RISING * sum(_seconds(batch) for batch in planned.batches) / planned.jobs
     if seconds < 90:
         return "about a minute"

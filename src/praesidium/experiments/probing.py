@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -10,7 +11,7 @@ from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from praesidium.diagnostics import isi
-from praesidium.diagnostics.scorecard import LEVEL
+from praesidium.diagnostics.scorecard import LEVEL, finite
 from praesidium.experiments.scenes import Preparation
 from praesidium.experiments.study import Evaluation, TrainingRisk
 from praesidium.experiments.task import HedgingTask
@@ -32,27 +33,23 @@ def probe(rule: TrainableRule, prepared: Preparation, evaluation: Evaluation, ri
         head gradients' norms, noise and cosines, dispersions by layer, and sensitivities to each feature in each
         environment.
     """
-    scenes = prepared.probes(evaluation.probe_episodes)
+    drawn = prepared.probes(evaluation.probe_episodes)
+    # As it is judged: a policy with a head for each environment is not told in which one it is.
+    scenes = {name: replace(one, state=replace(one.state, environment=None)) for name, one in drawn.items()}
     trained = list(dict.fromkeys(prepared.data.train))
     relative, reference = _risks(rule, scenes)
     halves, noise = _head_gradients(rule, scenes, reference, risk)
     places = [list(scenes).index(name) for name in trained]
     found = {name: _look_at(rule, scene.take(slice(0, LOOKED_AT)), prepared) for name, scene in scenes.items()}
-    dispersions = {
-        layer: isi.dispersion(
-            torch.stack([found[name]["means"][layer] for name in trained]),
-            torch.stack([found[name]["covariances"][layer] for name in trained]).mean(0),
-        )
-        for layer in found[trained[0]]["means"]
-    }
     parts: dict[str, float | None] = {"c1": None, "c2": None, "c3": None, "c2_raw": None}
-    stable = None
-    if len(trained) > 1:
+    dispersions: dict[str, float] = {}
+    if len(trained) > 1:  # a single one leaves nothing to compare
+        dispersions = _dispersions([found[name] for name in trained])
         stable = isi.mechanistic_stability(halves[:, places], noise[places])
         risks = torch.stack([relative[name] for name in trained])
         parts["c1"] = isi.global_stability(risks / risks.mean(), normalizer=evaluation.risk_spread)
         parts["c2"], parts["c2_raw"] = stable.cross_fitted, stable.raw
-        parts["c3"] = isi.structural_stability(list(dispersions.values()), normalizer=evaluation.feature_spread)
+        parts["c3"] = finite(isi.structural_stability(list(dispersions.values()), normalizer=evaluation.feature_spread))
     norms = halves.mean(0).norm(dim=-1)
     return {
         **{f"metrics/isi/{name}": value for name, value in parts.items()},
@@ -61,9 +58,9 @@ def probe(rule: TrainableRule, prepared: Preparation, evaluation: Evaluation, ri
         "probes": {
             "risk_by_delta": {name: value.item() for name, value in relative.items()},
             "relative_variance": _relative_variance(relative, trained),
-            "dispersion": dispersions,
+            "dispersion": {layer: finite(one) for layer, one in dispersions.items()},
             "head_norm": dict(zip(scenes, norms.tolist(), strict=True)),
-            "noise_to_signal": dict(zip(scenes, (noise / norms.square()).tolist(), strict=True)),
+            "noise_to_signal": dict(zip(scenes, map(finite, (noise / norms.square()).tolist()), strict=True)),
             "cosines": _cosines(halves).tolist(),
             "sensitivity": {name: one["sensitivity"] for name, one in found.items()},
         },
@@ -127,6 +124,17 @@ def _look_at(rule: TrainableRule, scene: Scene, prepared: Preparation) -> dict[s
         "means": {name: one.mean(0) for name, one in flat.items()},
         "covariances": {name: one.T.cov(correction=0) for name, one in flat.items()},
         "sensitivity": dict(zip(names, slopes.abs().mean((0, 1)).tolist(), strict=True)),
+    }
+
+
+def _dispersions(found: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    """Of each hidden layer, between the environments that were looked at."""
+    return {
+        layer: isi.dispersion(
+            torch.stack([one["means"][layer] for one in found]),
+            torch.stack([one["covariances"][layer] for one in found]).mean(0),
+        )
+        for layer in found[0]["means"]
     }
 
 

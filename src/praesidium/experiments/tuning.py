@@ -36,13 +36,13 @@ def search_cells(
     Args:
         methods: names.
         trials: settings of each.
-        grid: ``key=v,v,...`` tries these values of one setting in place of random ones.
+        grid: ``key=v,v,...`` tries these values of one setting in place of random ones, after the method as it stands.
 
     Raises:
         InputError: if the grid is not of that form.
     """
     for method in methods:
-        changes = _along(grid) if grid else [_draw(method, number) for number in range(trials)]
+        changes = [[], *_along(grid)] if grid else [_draw(method, number) for number in range(trials)]
         for number, one in enumerate(changes):
             yield Path(f"trial_{number:02d}"), one, method
 
@@ -55,9 +55,13 @@ def read_tuned(path: Path) -> dict[str, list[str]]:
     """
     try:
         there = yaml.safe_load(path.read_text())
-        return {str(method): [str(one) for one in changes] for method, changes in there["methods"].items()}
-    except (OSError, yaml.YAMLError, KeyError, TypeError, AttributeError):
+        chosen = {str(method): list(changes) for method, changes in there["methods"].items()}
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, KeyError, TypeError, AttributeError):
         raise InputError(f"tuned: {path} cannot be read; give a {CHOICE} of praesidium tune") from None
+    for method, changes in chosen.items():
+        if not all(isinstance(one, str) and "=" in one for one in changes):
+            raise InputError(f"tuned: {path}: {method} needs a list of key=value; give a {CHOICE} of praesidium tune")
+    return chosen
 
 
 def _draw(method: str, number: int) -> list[str]:

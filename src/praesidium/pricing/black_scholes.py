@@ -104,7 +104,8 @@ def _standardize(
     """
     K, T, sigma = [x if isinstance(x, Tensor) else spot.new_tensor(x) for x in (strike, tau, volatility)]
     width = sigma * T.sqrt()
-    if min(width.amin() ** 2, spot.amin(), K.amin()) > EXPIRED:  # the usual case, at a fraction of the time
+    some = min(width.numel(), spot.numel(), K.numel()) > 0
+    if some and min(width.amin() ** 2, spot.amin(), K.amin()) > EXPIRED:  # the usual case, at a fraction of the time
         return spot, K, torch.log(spot / K) / width + 0.5 * width, width, None
     live = (sigma.square() * T > EXPIRED) & (spot > 0) & (K > 0)
     width = torch.where(live, sigma, 1) * torch.where(live, T, 1).sqrt()
