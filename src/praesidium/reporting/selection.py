@@ -60,9 +60,9 @@ class Selection:
 
 
 def select(root: Path) -> Selection:
-    """The trial of lowest mean validation CVaR-95 of each method; the earlier of equal ones.
+    """Of each method the first trial within one standard error of the one with the lowest mean validation CVaR-95.
 
-    A trial that lacks a seed that another one has is not chosen: its mean would be that of the seeds that went well.
+    The error is that of the difference between the two, seed by seed. A trial that lacks a seed that another one has is not chosen: its mean would be that of the seeds that went well.
     The crisis is never looked at for the choice; it is shown for what hindsight would have given.
 
     Raises:
@@ -92,7 +92,7 @@ def select(root: Path) -> Selection:
     table = pd.DataFrame([_trial(key, found, settings) for key, found in rows.items()])
     table = table.sort_values(["method", "trial"], kind="stable").reset_index(drop=True)
     whole = table[table.seeds == table.groupby("method").seeds.transform("max")]
-    table["chosen"] = table.index.isin(whole.groupby("method").validation.idxmin())
+    table["chosen"] = table.index.isin([_first_as_good(own) for _, own in whole.groupby("method")])
     return Selection(table, max(len(one) for one in rows.values()))
 
 
@@ -100,11 +100,10 @@ def _first_as_good(trials: pd.DataFrame) -> int:
     """Index of the first trial that is as good as the best one, to one standard error of their difference."""
     best = pd.Series(trials.by_seed[trials.validation.idxmin()])
     for index, own in trials.by_seed.items():
-        if len(own) == len(best):
-            excess = pd.Series(own) - best
-            if excess.mean() <= (excess.sem() if len(excess) > 1 else 0.0):
-                return int(str(index))
-    return int(trials.validation.idxmin())
+        excess = pd.Series(own) - best
+        if excess.mean() <= (excess.sem() if len(excess) > 1 else 0.0):
+            return int(str(index))
+    raise AssertionError("the best trial is as good as itself")
 
 
 def write_selection(selection: Selection, root: Path) -> list[Path]:
