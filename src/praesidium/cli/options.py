@@ -49,7 +49,7 @@ def preset_by(config: Path | None, **given: Any) -> dict[str, Any]:
     import yaml
 
     if config is None:
-        return {"overrides": [], **given}
+        return {**given, "overrides": given.get("overrides") or []}
     try:
         there = yaml.safe_load(config.read_text())
     except (OSError, yaml.YAMLError):
