@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import torch
+from torch import Tensor
 
 from praesidium.component import InputError
+from praesidium.data.environments import DataSet
 from praesidium.diagnostics.mismatch import episode_summary, sliced_wasserstein, standardize
 from praesidium.diagnostics.scorecard import LEVEL
 from praesidium.experiments import store
@@ -18,6 +21,7 @@ from praesidium.experiments.scenes import Preparation
 from praesidium.experiments.store import read_config
 from praesidium.experiments.study import compose
 from praesidium.hedging.rollout import Rule, Scene
+from praesidium.hedging.state import StateBuilder
 from praesidium.markets.paths import Paths
 from praesidium.risk import cvar
 from praesidium.training.reproducibility import stream
@@ -47,16 +51,17 @@ def climb(root: Path, *, dataset: str, methods: Sequence[str] | None = None) -> 
     rungs = list(data.test)
     if len(rungs) < 2:
         raise InputError(f"datasets: {dataset!r} has {len(rungs)} test environment; a ladder needs at least two")
-    drawn: dict[str, Paths] = {}
-    mismatch: dict[str, float] = {}
+    first = read_best(folders[0]).study
+    drawn = dict(Preparation(data, first.liability, first.state).draw(data.names, EPISODES, "ladder"))
+    mismatch = _mismatches(drawn, list(data.train), rungs)
+    seen: dict[str, dict[str, tuple[Scene, Tensor]]] = {}
     rows: list[dict[str, Any]] = []
     for folder in folders:
         stored = read_best(folder)
-        prepared = Preparation(data, stored.study.liability, stored.study.state, builder=stored.builder)
-        if not drawn:
-            drawn.update(prepared.draw(data.names, EPISODES, "ladder"))
-            mismatch = _mismatches(drawn, list(data.train), rungs)
-        risks = {name: _relative(stored.rule, prepared, name, paths) for name, paths in drawn.items()}
+        eyes = json.dumps([stored.study.state.settings(), stored.builder.learned()], sort_keys=True)
+        if eyes not in seen:  # policies of the same training environments see the same states
+            seen = {eyes: _scenes(data, stored.builder, drawn)}
+        risks = {name: _relative(stored.rule, *scene) for name, scene in seen[eyes].items()}
         trained = sum(risks[name] for name in data.train) / len(data.train)
         rows += [
             {
@@ -74,14 +79,19 @@ def climb(root: Path, *, dataset: str, methods: Sequence[str] | None = None) -> 
     return pd.DataFrame(rows)
 
 
-def _relative(rule: Rule, prepared: Preparation, name: str, paths: Paths) -> float:
-    cost_rate = prepared.data.settings_by_environment[name].cost_rate
-    scene = Scene.make(paths, prepared.builder, cost_rate)
-    with torch.no_grad():
-        mine, theirs = (
-            cvar(scene.losses(one).double(), level=LEVEL) for one in (rule.positions(scene.state), scene.state.delta)
-        )
-    return (mine / theirs).item()
+def _scenes(data: DataSet, builder: StateBuilder, drawn: Mapping[str, Paths]) -> dict[str, tuple[Scene, Tensor]]:
+    """Of each environment the scene and the risk of delta."""
+    made = {}
+    for name, paths in drawn.items():
+        scene = Scene.make(paths, builder, data.settings_by_environment[name].cost_rate)
+        made[name] = scene, cvar(scene.losses(scene.state.delta).double(), level=LEVEL)
+    return made
+
+
+@torch.no_grad()
+def _relative(rule: Rule, scene: Scene, reference: Tensor) -> float:
+    """Risk by that of delta."""
+    return (cvar(scene.losses(rule.positions(scene.state)).double(), level=LEVEL) / reference).item()
 
 
 def _mismatches(drawn: dict[str, Paths], train: list[str], rungs: list[str]) -> dict[str, float]:
