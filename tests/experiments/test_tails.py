@@ -10,7 +10,7 @@ from praesidium.objectives.alignment import mean_square
 from praesidium.policies.encoders import Encoder, Split
 from praesidium.policies.heads import PerEnvironment, Shared
 from praesidium.policies.neural import Neural
-from praesidium.policies.outputs import Band, Free, Residual
+from praesidium.policies.outputs import Band, Free, Residual, Trade
 from praesidium.policies.policy import Sizes
 from praesidium.risk import smoothed_cvar, tail_edge
 from praesidium.training.reproducibility import stream
@@ -32,7 +32,7 @@ def flat_gradient(value, rule):
 
 @pytest.mark.parametrize("tile", [4096, 200, 50])
 @pytest.mark.parametrize("head", [Shared(), PerEnvironment()], ids=lambda one: one.kind)
-@pytest.mark.parametrize("output", [Residual(), Band()], ids=lambda one: one.kind)
+@pytest.mark.parametrize("output", [Residual(), Band(), Trade()], ids=lambda one: one.kind)
 def test_a_replica_in_a_stack_is_measured_as_alone(output, head, tile, scenes):
     """Risks, what is asked about them, and the gradient of a penalized loss; tails of different sizes."""
     policy = Neural(encoder=Split(width=8), head=head, output=output)
@@ -65,7 +65,7 @@ def test_a_replica_in_a_stack_is_measured_as_alone(output, head, tile, scenes):
     level=st.floats(0.5, 0.97),
     smoothing=st.floats(0.02, 0.5),
     kind=st.sampled_from(["joint", "phi_only", "split", "r_only"]),
-    output=st.sampled_from([Residual(), Free(), Band()]),
+    output=st.sampled_from([Residual(), Free(), Band(), Trade()]),
 )
 def test_the_tail_is_enough_whatever_the_shape(sizes, width, depth, level, smoothing, kind, output, scenes):
     """One environment size for all: batches take equally many episodes of each."""

@@ -12,7 +12,7 @@ from praesidium.objectives.hirm import HIRM
 from praesidium.policies.encoders import Joint, PhiOnly, Split
 from praesidium.policies.heads import PerEnvironment, Shared
 from praesidium.policies.neural import Neural
-from praesidium.policies.outputs import Band, Free, Residual
+from praesidium.policies.outputs import Band, Free, Residual, Trade
 from praesidium.policies.policy import Sizes
 from praesidium.risk import cvar
 from praesidium.training.reproducibility import stream
@@ -28,7 +28,7 @@ MEASURES = {
 }
 networks = pytest.mark.parametrize(
     ("encoder", "output"),
-    list(product([Joint(width=8), Split(width=8)], [Residual(), Free(), Band()])),
+    list(product([Joint(width=8), Split(width=8)], [Residual(), Free(), Band(), Trade()])),
     ids=lambda one: one.kind,
 )
 
@@ -174,7 +174,7 @@ def directions(rule):
 
 @pytest.mark.parametrize("form", list(MEASURES))
 @pytest.mark.parametrize("encoder", [Joint(width=8), Split(width=8), PhiOnly(width=8)], ids=lambda one: one.kind)
-@pytest.mark.parametrize("output", [Residual(), Free()], ids=lambda one: one.kind)
+@pytest.mark.parametrize("output", [Residual(), Free(), Trade()], ids=lambda one: one.kind)
 def test_the_penalty_moves_encoder_and_head_as_its_finite_differences_say(form, encoder, output, scenes):
     rule = network(encoder, output)
     widths = [SMOOTHING * one.detach().std() for one in losses_of(rule, scenes)]

@@ -216,6 +216,17 @@ def test_sigmoid_and_softplus_are_exact_for_every_number(sign):
     assert relative_error(band, torch.nn.functional.softplus((sign * x - 3).double(), threshold=700)) < 5e-7
 
 
+def test_an_output_of_ones_own_is_left_to_pytorch():
+    class Doubled(Free):
+        def position(self, raw, delta, previous):
+            return 2 * super().position(raw, delta, previous)
+
+    state, rule = market(3, 20), Neural(output=Doubled()).build(SIZES, seed=3)
+    assert fast(rule, state) is None
+    with torch.no_grad():
+        assert torch.equal(rule.positions(state), plain(rule, state))
+
+
 def test_what_it_does_not_know_is_left_to_pytorch():
     state, rule = market(3, 20), network().build(SIZES, seed=3)
     own = Neural(head=PerEnvironment()).build(SIZES, seed=3)

@@ -8,7 +8,7 @@ from torch.nn.functional import softplus
 
 from praesidium.policies.encoders import Encoder
 from praesidium.policies.neural import Neural
-from praesidium.policies.outputs import Band, Free, Output, Residual
+from praesidium.policies.outputs import Band, Free, Output, Residual, Trade
 from praesidium.policies.policy import Sizes
 
 SIZES = Sizes(phi=4, context=5, environments=2)
@@ -61,5 +61,30 @@ def test_free_and_residual_differ_by_delta(raw, delta, previous):
     assert residual == delta + raw
 
 
+@settings(deadline=None, derandomize=True)
+@given(raw=NUMBERS, delta=NUMBERS, previous=NUMBERS)
+def test_a_trade_starts_from_the_last_position_whatever_delta_is(raw, delta, previous):
+    assert Trade().position(column(raw).unsqueeze(0), column(delta), column(previous)).item() == previous + raw
+
+
+@pytest.mark.parametrize("encoder", sorted(Encoder.registry))
+def test_a_trading_network_that_says_nothing_holds_nothing(encoder, builder, wild):
+    rule = Neural(encoder=Encoder.registry[encoder](), output=Trade()).build(SIZES, seed=1).double()
+    state = builder.build(wild, 1e-3)
+    assert 0 < rule.positions(state).diff(dim=0).abs().max() < 0.2  # it starts with small trades
+    for one in rule.head.parameters():
+        one.data.zero_()
+    assert not rule.positions(state).any()
+
+
+def test_positions_of_a_trading_network_are_the_sums_of_its_outputs(builder, wild):
+    state = builder.build(wild, 1e-3)
+    rule = Neural(output=Trade()).build(SIZES, seed=1).double()
+    positions = rule.positions(state)
+    held = torch.cat([torch.zeros_like(positions[:1]), positions[:-1]])
+    trades = rule.decide(state, held).outputs.squeeze(-1)
+    torch.testing.assert_close(positions, trades.cumsum(0), atol=1e-12, rtol=0)
+
+
 def test_every_output_is_tested_above():
-    assert set(Output.registry.values()) == {Band, Free, Residual}
+    assert set(Output.registry.values()) == {Band, Free, Residual, Trade}

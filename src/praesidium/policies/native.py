@@ -30,14 +30,14 @@ from praesidium.policies.activations import relu, silu
 from praesidium.policies.encoders import EncoderNetwork, Modulated, Sequential
 from praesidium.policies.heads import HeadNetwork, SharedHead
 from praesidium.policies.layers import Body, Dense
-from praesidium.policies.outputs import Band, Free, Output, Residual
+from praesidium.policies.outputs import Band, Free, Output, Residual, Trade
 
 SOURCE = Path(__file__).with_name("rollout.cpp")
 NATIVE = "-mcpu=native" if platform.machine() in {"aarch64", "arm64"} else "-march=native"
 FLAGS = ("-std=gnu++17", "-O3", NATIVE, "-ffp-contract=fast", "-fPIC", "-shared")
 COMPILERS = ("c++", "g++", "clang++")
 ACTIVATIONS = (silu, relu)
-OUTPUTS = (Residual, Free, Band)
+OUTPUTS = (Residual, Free, Band, Trade)
 PLAIN = (Tensor, nn.Parameter)
 PATIENCE = 120  # seconds that a compilation may take
 

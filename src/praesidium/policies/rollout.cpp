@@ -54,7 +54,7 @@ struct Rollout {
 namespace {
 
 enum Activation : int64_t { SILU, RELU };
-enum Output : int64_t { RESIDUAL, FREE, BAND };
+enum Output : int64_t { RESIDUAL, FREE, BAND, TRADE };
 
 inline Vector all(float value) { return value - Vector{}; }
 
@@ -251,6 +251,7 @@ void decide(const Rollout &job, const Dense *layers, const Scratch &scratch, int
         const Vector q = load(held + group * LANES), center = load(greek + group * LANES);
         Vector next = raw[0][group];
         if (job.output == RESIDUAL) next = center + next;
+        if (job.output == TRADE) next = q + next;
         if (job.output == BAND) {
             const Vector low = center - softplus(next - 3.0f), high = center + softplus(raw[1][group] - 3.0f);
             next = -larger(-larger(q, low), -high);
