@@ -54,7 +54,7 @@ def test_scalar_settings_may_differ_in_a_stack(tmp_path):
     cells = grid(tmp_path / "a", ["hirm"], [0], "objective.penalty=1")
     cells += grid(tmp_path / "b", ["hirm"], [0], "objective.penalty=2", "train.learning_rate=0.1")
     assert [len(batch) for batch in plan(cells, stack=9).batches] == [2]
-    cells += grid(tmp_path / "c", ["hirm"], [0], "objective.form=nvar")
+    cells += grid(tmp_path / "c", ["hirm"], [0], "objective.form=cos")
     cells += grid(tmp_path / "d", ["hirm"], [0], "policy.encoder.width=7")
     assert sorted(len(batch) for batch in plan(cells, stack=9).batches) == [1, 1, 2]
 

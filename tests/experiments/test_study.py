@@ -44,9 +44,13 @@ def test_published_baselines_are_the_standard_deep_hedge():
     assert isinstance(compose(METHODS["hirm"].overrides).policy.output, Residual)
 
 
-def test_the_paper_preset_trains_on_two_environments():
-    assert compose(["study=paper"]).data.train == ("low", "medium")
-    assert len(compose(["study=quick"]).data.train) == 4
+def test_the_paper_to_the_letter_trains_on_two_environments():
+    assert compose(METHODS["hirm_paper"].overrides).data.train == ("low", "medium")
+    assert len(compose(["study=paper"]).data.train) == 4
+
+
+def test_the_registered_study_trains_as_the_standard_one_does():
+    assert compose(["study=paper"]).settings() == compose(["study=standard"]).settings()
 
 
 def test_the_benchmark_holds_the_methods_of_the_crisis_table():

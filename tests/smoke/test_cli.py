@@ -32,7 +32,7 @@ def praesidium(*arguments, cwd):
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["train", "objective=vrx"], "objective: 'vrx' is unknown; did you mean 'vrex'? known: erm, groupdro"),
+        (["train", "objective=vrx"], "objective: 'vrx' is unknown; did you mean 'vrex'? known: and_mask, coral"),
         (["train", "objective=vrex", "objective.bta=1"], "objective: 'bta' is unknown; did you mean 'beta'?"),
         (["train", "train.steps=0"], "train.steps: input should be greater than 0, not 0"),
         (["train", "trian.steps=3"], "'trian' is unknown; did you mean 'train'?"),
@@ -40,7 +40,7 @@ def praesidium(*arguments, cwd):
         (["train", "nonsense"], "'nonsense' is not an override"),
         (["train", "data.train=[low,crisis]"], "test: crisis is trained on"),
         (["train", "state.phi=[delta,gama_scaled]"], "did you mean 'gamma_scaled'?"),
-        (["train", "--seeds", "0,1"], "seeds: train takes one, not 2"),
+        (["train", "--seeds", "0,1"], "seeds: one is wanted, not 2"),
         (["benchmark", "--methods", "delta,hrim"], "methods: 'hrim' is unknown; did you mean 'hirm'?"),
         (["benchmark", "--datasets", "sp50"], "datasets: 'sp50' is unknown; did you mean 'sp500'?"),
         (["benchmark", "--seeds", "0..x"], "seeds: '0..x' is not a list of whole numbers"),
@@ -73,7 +73,7 @@ def test_a_device_that_is_not_there_is_refused(tmp_path):
 
 
 def test_train_writes_a_run_that_evaluate_reads(tmp_path):
-    trained = praesidium("train", "--methods", "hirm", "objective.form=nvar", "--out", "run", *TINY, cwd=tmp_path)
+    trained = praesidium("train", "--methods", "hirm", "objective.form=cos", "--out", "run", *TINY, cwd=tmp_path)
     run = tmp_path / "run"
     metrics = json.loads((run / "final_metrics.json").read_text())
     checkpoint = run / "checkpoints" / f"step_{metrics['training/best_step']:06d}.safetensors"
@@ -83,7 +83,7 @@ def test_train_writes_a_run_that_evaluate_reads(tmp_path):
     assert trained.returncode == judged.returncode == elsewhere.returncode == 0, trained.stderr + judged.stderr
     for name in ("config.yaml", "metrics.jsonl", "metadata.json", "episodes.parquet", "checkpoints/last.safetensors"):
         assert (run / name).is_file()
-    assert "hirm objective.form=nvar on synthetic_heston, seed 0" in trained.stdout
+    assert "hirm objective.form=cos on synthetic_heston, seed 0" in trained.stdout
     assert metrics["training/optimizer_steps"] == 6
     assert len((run / "metrics.jsonl").read_text().splitlines()) == 6
     again = pd.read_csv(run / "artifacts" / "evaluation_synthetic_heston.csv").set_index("environment")

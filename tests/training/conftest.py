@@ -150,7 +150,7 @@ def train(draw_line):
             rows, line = [], draw_line(options["line"], options["dtype"])
             batches = BalancedBatches(recipe.pool, recipe.episodes, 3, stream("tests", "batches", options["seed"]))
             log = options["log"] or rows.append
-            made.append(Replica(line, objective, recipe, batches, folder, log))
+            made.append(Replica(line, objective, recipe, batches, folder, log, options["seed"]))
             every.append(rows)
         outcomes = fit(made, LeastSquares(**task))
         return [Trained(one.module, *rest) for one, *rest in zip(made, every, outcomes, strict=True)]

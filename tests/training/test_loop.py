@@ -2,6 +2,7 @@
 
 import json
 import os
+from itertools import product
 from types import SimpleNamespace
 
 import pytest
@@ -98,8 +99,13 @@ def kill(solo, dying, monkeypatch):
     return killed
 
 
-@pytest.mark.parametrize("place", ["early", "risks", "log", "best", "last", "move"])
-@KINDS
+@pytest.mark.parametrize(
+    ("kind", "place"),
+    [
+        *((kind, "risks") for kind in sorted(Objective.registry)),
+        *product(("groupdro", "hirm", "pcgrad"), ("early", "log", "best", "last", "move")),
+    ],
+)
 def test_a_training_that_was_killed_ends_with_the_same_numbers(kind, place, tmp_path, solo, kill):
     whole = solo(tmp_path / "whole", kind)
     before = kill(tmp_path / "killed", kind, place)

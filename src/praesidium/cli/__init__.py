@@ -33,6 +33,7 @@ for command in (
     results.summarize,
     results.diagnose,
     results.analyze,
+    results.compare,
     results.claims,
     results.bound,
 ):

@@ -150,7 +150,7 @@ def tune(
     from praesidium.experiments.planner import plan
     from praesidium.experiments.tuning import search_cells
     from praesidium.reporting.progress import follow
-    from praesidium.reporting.selection import select, write_selection
+    from praesidium.reporting.selection import draw_sweep, select, write_selection
 
     _one("datasets", parse_names(datasets, "datasets"))
     parse_seeds(seeds)
@@ -164,9 +164,9 @@ def tune(
     failures = follow(run_grid(planned.batches, Local(jobs=planned.jobs), out), len(cells), before=before)
     complain(failures)
     chosen = select(out)
-    for path in write_selection(chosen, out):
-        typer.echo(f"written: {path}")
+    written = [*write_selection(chosen, out), *(draw_sweep(out, grid) if grid else ())]
     console().print(chosen.table())
+    typer.echo(f"written: {', '.join(map(str, written))}")
     raise typer.Exit(1 if failures else 0)
 
 

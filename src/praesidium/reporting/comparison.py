@@ -258,7 +258,18 @@ def _gap_closed(
 def _lack(method: str, losses: Losses) -> str:
     if method in losses.absent:
         return f"no finished run of {method}"
-    return f"no finished run of {method} with seed {', '.join(map(str, losses.missing[method]))}"
+    return f"no finished run of {method} with seed {_spans(losses.missing[method])}"
+
+
+def _spans(seeds: Sequence[int]) -> str:
+    """``3, 5 to 9`` for 3, 5, 6, 7, 8, 9."""
+    runs: list[list[int]] = []
+    for seed in sorted(seeds):
+        if runs and seed == runs[-1][-1] + 1:
+            runs[-1].append(seed)
+        else:
+            runs.append([seed])
+    return ", ".join(str(one[0]) if len(one) == 1 else f"{one[0]} to {one[-1]}" for one in runs)
 
 
 def known(value: float) -> float | None:

@@ -106,8 +106,6 @@ def print_claims(verdicts: Sequence[Verdict], registration: str, console: Consol
     for one in verdicts:
         _headline(f"{one.id}  {one.verdict.upper()}", console)
         _note(one.sentence, console)
-        if one.missing:
-            _note(f"missing: {', '.join(one.missing)}", console)
 
 
 def print_bound(found: Mapping[str, Any], console: Console) -> None:

@@ -13,6 +13,8 @@ from rich.table import Table
 from praesidium.component import InputError, flatten
 from praesidium.experiments import store
 from praesidium.experiments.tuning import CHOICE
+from praesidium.reporting.curves import read_sweep
+from praesidium.reporting.plots.sweep import sweep_figure
 from praesidium.reporting.tables import read_metrics
 
 SCALE = 1e4
@@ -62,8 +64,9 @@ class Selection:
 def select(root: Path) -> Selection:
     """Of each method the first trial within one standard error of the one with the lowest mean validation CVaR-95.
 
-    The error is that of the difference between the two, seed by seed. A trial that lacks a seed that another one has is not chosen: its mean would be that of the seeds that went well.
-    The crisis is never looked at for the choice; it is shown for what hindsight would have given.
+    The error is that of the difference between the two, seed by seed. A trial that lacks a seed that another one has is
+    not chosen: its mean would be that of the seeds that went well. The crisis is never looked at for the choice; it is
+    shown for what hindsight would have given.
 
     Raises:
         InputError: if there is no finished trial, the first one is missing, or the trials are of several data sets.
@@ -91,7 +94,7 @@ def select(root: Path) -> Selection:
             raise InputError(f"{root}: {method} has {trial} but not {FIRST}; run the same praesidium tune again")
     table = pd.DataFrame([_trial(key, found, settings) for key, found in rows.items()])
     table = table.sort_values(["method", "trial"], kind="stable").reset_index(drop=True)
-    whole = table[table.seeds == table.groupby("method").seeds.transform("max")]
+    whole = table.loc[table.seeds == table.groupby("method").seeds.transform("max")]
     table["chosen"] = table.index.isin([_first_as_good(own) for _, own in whole.groupby("method")])
     return Selection(table, max(len(one) for one in rows.values()))
 
@@ -113,6 +116,16 @@ def write_selection(selection: Selection, root: Path) -> list[Path]:
     plain = selection.trials.drop(columns="by_seed").assign(changes=selection.trials.changes.map(" ".join))
     store.write_text(trials, plain.to_csv(index=False, float_format="%.8g"))
     return [choice, trials]
+
+
+def draw_sweep(root: Path, grid: str) -> list[Path]:
+    """Draw risks by the value of the setting that a grid went along, if it is a number."""
+    key, _, values = grid.partition("=")
+    if any(pd.isna(pd.to_numeric(one.strip(), errors="coerce")) for one in values.split(",")):
+        return []
+    swept = read_sweep(sorted(root.glob("trial_*")), weight=key)
+    drawn = sweep_figure(swept, root / "sweep.png") if len(swept) else None
+    return [drawn] if drawn else []
 
 
 def _trial(
