@@ -88,6 +88,13 @@ def test_train_writes_a_run_that_evaluate_reads(tmp_path):
     assert len((run / "metrics.jsonl").read_text().splitlines()) == 6
     again = pd.read_csv(run / "artifacts" / "evaluation_synthetic_heston.csv").set_index("environment")
     assert again.cvar95["crisis"] == pytest.approx(metrics["metrics/cvar95/crisis"], rel=1e-12)
+    last = run / "checkpoints" / "last.safetensors"
+    both = praesidium("evaluate", checkpoint, last, "--out", "both.csv", cwd=tmp_path)
+    assert both.returncode == 0, both.stderr
+    rows = pd.read_csv(tmp_path / "both.csv").query("environment == 'crisis'")
+    assert rows.cvar95.iloc[0] == pytest.approx(metrics["metrics/cvar95/crisis"], rel=1e-12)
+    assert list(rows.step) == [metrics["training/best_step"], 6]
+    assert "add --out" in praesidium("evaluate", checkpoint, last, cwd=tmp_path).stderr
     abroad = pd.read_csv(run / "artifacts" / "evaluation_sp500.csv").set_index("environment")
     assert abroad.role["covid_2020"] == "window"
     assert pd.isna(abroad.cvar95_se["volmageddon_2018"])

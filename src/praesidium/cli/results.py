@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Annotated, Any
 
 import typer
@@ -14,22 +15,35 @@ from praesidium.cli.terminal import console
 
 
 def evaluate(
-    checkpoint: Annotated[Path, typer.Argument(help="A .safetensors checkpoint of a run.")],
-    datasets: Annotated[str | None, typer.Option(help="Another data set to judge the policy on.")] = None,
+    checkpoints: Annotated[list[Path], typer.Argument(help="Checkpoints (.safetensors) of runs.", metavar="FILE...")],
+    datasets: Annotated[str | None, typer.Option(help="Another data set to judge them on.")] = None,
     device: Device = "cpu",
-    out: Annotated[Path | None, typer.Option(help="CSV to write; default: artifacts of the run.")] = None,
+    out: Annotated[Path | None, typer.Option(help="CSV to write; default, for one: artifacts of the run.")] = None,
 ) -> None:
-    """Judge a trained policy again, or on another data set."""
+    """Judge trained policies again, or on another data set; several on the same paths, with medians by method."""
+    from praesidium.component import InputError
     from praesidium.experiments.reevaluation import reevaluate
-    from praesidium.reporting.printing import print_environments
+    from praesidium.reporting.printing import print_environments, print_medians
     from praesidium.reporting.tables import environment_rows
 
     check_device(device)
-    result = reevaluate(checkpoint, dataset=datasets, device=device)
-    rows = environment_rows(result.metrics, result.data)
-    path = out or result.folder / "artifacts" / f"evaluation_{result.dataset}.csv"
-    _write_rows(rows, path)
-    print_environments(rows, f"{result.method} (step {result.step}) on {result.dataset}", console())
+    if len(checkpoints) > 1 and out is None:
+        raise InputError(f"out: {len(checkpoints)} checkpoints need a file for their scores; add --out scores.csv")
+    with TemporaryDirectory() as shelf:
+        found = [reevaluate(one, dataset=datasets, device=device, shelf=shelf) for one in checkpoints]
+    named = [
+        {"method": one.method, "seed": one.seed, "step": one.step, **row}
+        for one in found
+        for row in environment_rows(one.metrics, one.data)
+    ]
+    path = out or found[0].folder / "artifacts" / f"evaluation_{found[0].dataset}.csv"
+    _write_rows(named, path)
+    if len(found) > 1:
+        print_medians(named, console())
+    else:
+        (one,) = found
+        title = f"{one.method} (step {one.step}) on {one.dataset}"
+        print_environments(environment_rows(one.metrics, one.data), title, console())
     typer.echo(f"written: {path}")
 
 

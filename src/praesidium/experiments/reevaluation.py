@@ -25,6 +25,7 @@ class Reevaluation:
     Attributes:
         folder: the run that it belongs to.
         method: what the run was called.
+        seed: of the run.
         step: optimizer steps behind the checkpoint.
         dataset: what it was judged on.
         data: settings of that data set.
@@ -33,6 +34,7 @@ class Reevaluation:
 
     folder: Path
     method: str
+    seed: int
     step: int
     dataset: str
     data: dict[str, Any]
@@ -90,13 +92,14 @@ def read_best(folder: Path) -> Stored:
     return read_policy(folder / store.CHECKPOINTS / f"step_{step:06d}.safetensors")
 
 
-def reevaluate(checkpoint: Path, *, dataset: str | None, device: str) -> Reevaluation:
+def reevaluate(checkpoint: Path, *, dataset: str | None, device: str, shelf: str | None = None) -> Reevaluation:
     """Roll a checkpoint out again.
 
     Args:
         checkpoint: ``step_*.safetensors`` in the checkpoints folder of a run.
         dataset: another data set than the run's; the state keeps the scales of its training.
         device: where to compute.
+        shelf: folder in which the paths lie for the next checkpoint.
 
     Raises:
         InputError: if the checkpoint, its run or the data set is not there.
@@ -107,10 +110,11 @@ def reevaluate(checkpoint: Path, *, dataset: str | None, device: str) -> Reevalu
         if dataset not in options("data"):
             raise InputError(unknown("datasets", dataset, options("data")))
         study = study.model_copy(update={"data": compose([f"data={dataset}"]).data})
-    prepared = Preparation(study.data, study.liability, study.state, device=device, builder=stored.builder)
+    prepared = Preparation(study.data, study.liability, study.state, device=device, shelf=shelf, builder=stored.builder)
     return Reevaluation(
         folder=stored.folder,
         method=stored.method,
+        seed=stored.seed,
         step=stored.step,
         dataset=dataset or stored.dataset,
         data=study.data.settings(),

@@ -101,7 +101,7 @@ class HIRM(Objective, kind="hirm"):
             "collapsed": (norms.mean(-1) < COLLAPSED * first.mean(-1)).to(norms.dtype),
         }
         if halves is not None and noise is not None:
-            log["cross_cosine"] = cross_cosine(halves.detach(), floor)
+            log["cross_cosine"] = cross_cosine(halves.detach(), floor).clamp(-1, 1)
             log["noise_to_signal"] = noise / norms.square().clamp(min=_tiny(norms) ** 2)
         return Terms(risk=risk, penalty=weight * penalty, log=log, reach=self.grad_to)
 

@@ -63,6 +63,22 @@ def print_environments(rows: list[dict[str, Any]], title: str, console: Console)
     console.print(table)
 
 
+def print_medians(rows: list[dict[str, Any]], console: Console) -> None:
+    """Print medians over seeds of the CVaR-95 of several policies, a method a row."""
+    frame = pd.DataFrame(rows)
+    table = Table()
+    table.add_column("method", no_wrap=True)
+    environments = list(dict.fromkeys(frame.environment))
+    for name in ("policies", *environments):
+        table.add_column(name, justify="right")
+    for method, own in frame.groupby("method", sort=False):
+        medians = own.groupby("environment").cvar95.median()
+        count = max(len(part) for _, part in own.groupby("environment"))
+        table.add_row(str(method), str(count), *(f"{medians[name] * SCALE:.1f}" for name in environments))
+    _headline("CVaR-95, bp of spot, medians over policies", console)
+    console.print(table)
+
+
 def print_profiles(profiles: Sequence[Profile], console: Console) -> None:
     """Print where the time of each method went, a phase a row."""
     table = Table()
