@@ -17,6 +17,7 @@ from praesidium.cli.terminal import console
 def evaluate(
     checkpoints: Annotated[list[Path], typer.Argument(help="Checkpoints (.safetensors) of runs.", metavar="FILE...")],
     datasets: Annotated[str | None, typer.Option(help="Another data set to judge them on.")] = None,
+    reference: Annotated[str | None, typer.Option(help="Method whose risk others are held against, by seed.")] = None,
     device: Device = "cpu",
     out: Annotated[Path | None, typer.Option(help="CSV to write; default, for one: artifacts of the run.")] = None,
 ) -> None:
@@ -39,7 +40,7 @@ def evaluate(
     path = out or found[0].folder / "artifacts" / f"evaluation_{found[0].dataset}.csv"
     _write_rows(named, path)
     if len(found) > 1:
-        print_medians(named, console())
+        print_medians(named, console(), reference=reference)
     else:
         (one,) = found
         title = f"{one.method} (step {one.step}) on {one.dataset}"

@@ -6,12 +6,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
+import torch
 from rich.console import Console
 from rich.table import Table
 
 from praesidium.data.volatility import band_of
 from praesidium.experiments.profiling import PHASES, Profile
 from praesidium.reporting.claims import Verdict
+from praesidium.reporting.paired import median_interval
 
 SCALE = 1e4  # basis points of the spot at inception
 
@@ -63,8 +65,12 @@ def print_environments(rows: list[dict[str, Any]], title: str, console: Console)
     console.print(table)
 
 
-def print_medians(rows: list[dict[str, Any]], console: Console) -> None:
-    """Print medians over seeds of the CVaR-95 of several policies, a method a row."""
+def print_medians(rows: list[dict[str, Any]], console: Console, *, reference: str | None = None) -> None:
+    """Print medians over seeds of the CVaR-95 of several policies, a method a row.
+
+    With a reference also the median reduction against it in the first test environment, seed by seed, and its interval
+    from order statistics.
+    """
     frame = pd.DataFrame(rows)
     table = Table()
     table.add_column("method", no_wrap=True)
@@ -77,6 +83,18 @@ def print_medians(rows: list[dict[str, Any]], console: Console) -> None:
         table.add_row(str(method), str(count), *(f"{medians[name] * SCALE:.1f}" for name in environments))
     _headline("CVaR-95, bp of spot, medians over policies", console)
     console.print(table)
+    tests = frame.query("role == 'test'")
+    if reference is not None and len(tests):
+        first = tests.environment.iloc[0]
+        risks = tests.query("environment == @first").pivot_table(index="seed", columns="method", values="cvar95")
+        for method in risks.columns.drop(reference, errors="ignore"):
+            both = risks.reindex(columns=[method, reference]).dropna()
+            if len(both):
+                reductions = torch.tensor((1 - both[method] / both[reference]).to_numpy())
+                inside = median_interval(reductions)
+                interval = f"{inside.lower:+.1%} to {inside.upper:+.1%} ({inside.coverage:.1%})"
+                middle = reductions.quantile(0.5).item()
+                _note(f"{first}: {method} against {reference}, {len(both)} seeds: {middle:+.1%}, {interval}", console)
 
 
 def print_profiles(profiles: Sequence[Profile], console: Console) -> None:
