@@ -60,7 +60,7 @@ def volatility_ratio(daily: Float[Tensor, "steps paths"], window: int = 20) -> f
     Source: the HIRM paper, section 4.3.2.
     """
     ratios = volatility_ratios(daily, window)
-    known = ratios[ratios.isfinite()]
+    known = ratios[ratios.isfinite() | ~daily.isfinite().all(0)]
     return known.mean().item() if len(known) else None
 
 
