@@ -9,4 +9,18 @@ exclude_patterns = ["_build"]
 html_theme = "furo"
 html_title = "Praesidium"
 autodoc_typehints = "none"
+napoleon_attr_annotations = False
 nitpicky = False
+
+
+def escape(app, what, name, obj, options, lines):
+    """Bars of norms and stars of axes are no markup, outside of code."""
+    for number, line in enumerate(lines):
+        parts = line.split("``")
+        parts[::2] = [part.replace("|", r"\|").replace(" *", r" \*") for part in parts[::2]]
+        lines[number] = "``".join(parts)
+
+
+def setup(app):
+    """Hook into the reading of docstrings."""
+    app.connect("autodoc-process-docstring", escape)
