@@ -187,6 +187,17 @@ def test_noise_is_the_sampling_error_of_the_head_gradient(builder):
     assert torch.stack(noises).mean().item() == pytest.approx(observed, rel=0.25)
 
 
+def test_each_environment_may_have_a_scale_of_its_own(scenes):
+    rule = rule_of(Neural(encoder=Joint(width=6)))
+    values = values_of(rule)
+    plain, own = (task_of(rule, scenes, scale=scale) for scale in ([1.0], [[2.0, 5.0]]))
+    plain, own = (one.measure(values, [BATCH], [0]) for one in (plain, own))
+    factors = torch.tensor([2.0, 5.0], dtype=torch.float64)
+    torch.testing.assert_close(own.risks * factors, plain.risks)
+    torch.testing.assert_close(own.head() * factors[:, None], plain.head())
+    torch.testing.assert_close(own.head_noise() * factors.square(), plain.head_noise())
+
+
 def test_pooled_episodes_make_up_one_environment(scenes):
     rule = rule_of(Neural(encoder=Joint(width=6)))
     task, values = task_of(rule, scenes, pooled=True), values_of(rule)

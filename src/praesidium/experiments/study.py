@@ -45,7 +45,8 @@ class TrainingRisk(Component):
         alignment_level: confidence of the CVaR whose gradients penalties compare, if it is another one: a lower one
             has a wider tail, and less noise.
         scale: ``reference`` divides all risks by the mean training risk of the delta hedge, so that published penalty
-            weights mean the same here; ``none`` leaves them in units of the spot.
+            weights mean the same here; ``environment`` divides each environment's by delta's risk there, so that
+            methods that compare risks do not compare volatilities; ``none`` leaves them in units of the spot.
     """
 
     level: float = Field(default=0.95, gt=0, lt=1)
@@ -53,7 +54,7 @@ class TrainingRisk(Component):
     cost_smoothing: float = Field(default=1e-3, ge=0)
     pooled: bool = False
     alignment_level: float | None = Field(default=None, gt=0, lt=1)
-    scale: Literal["reference", "none"] = "reference"
+    scale: Literal["reference", "environment", "none"] = "reference"
 
 
 class Evaluation(Component):

@@ -40,7 +40,7 @@ class HedgingTask:
         level: confidence of the CVaR.
         smoothing: half width of the tail boundary in standard deviations.
         cost_smoothing: rounding of the kink of the costs.
-        scale: what the risks of each replica are divided by.
+        scale: what the risks of each replica are divided by, one number or one for each environment.
         asked_level: confidence of the CVaR whose derivatives objectives are given, if it is another one.
         pooled: whether the episodes of all environments make up a single one.
         tile: paths rolled out together; on a GPU the more the better.
@@ -55,7 +55,7 @@ class HedgingTask:
         level: float,
         smoothing: float,
         cost_smoothing: float,
-        scale: Sequence[float],
+        scale: Sequence[float | Sequence[float]],
         asked_level: float | None = None,
         pooled: bool = False,
         tile: int = TILE,
@@ -118,8 +118,10 @@ class HedgingTask:
             scene, held = rolled.take(where)
         with phase("risk"):
             tail_losses = losses.flatten()[where].requires_grad_()
-            scales = torch.as_tensor(rolled.scales, dtype=losses.dtype, device=losses.device)
-            scales = scales.repeat_interleave(groups // len(values))
+            scales = torch.as_tensor(rolled.scales, dtype=losses.dtype, device=losses.device).view(len(values), -1)
+            scales = (
+                (scales.mean(1, keepdim=True) if self.pooled else scales).expand(-1, groups // len(values)).flatten()
+            )
             risks, weights = smoothed_cvar(tail_losses, group, edge, level=level, episodes=episodes)
             return Tail(
                 parameters=self.parameters,
@@ -182,14 +184,14 @@ class _Rolled:
         parts: losses and positions, by tile.
         whole: the scene, where it is one tile.
         values: parameters of the replicas.
-        scales: what the risks of each replica are divided by.
+        scales: what the risks of each replica are divided by, or those of each environment.
     """
 
     runs: list[tuple[Pool, slice]]
     parts: list[tuple[Tensor, Tensor]]
     whole: Scene | None
     values: Tensor
-    scales: list[float]
+    scales: list[float | Sequence[float]]
 
     def take(self, where: Tensor) -> tuple[Scene, Float[Tensor, "steps chosen"]]:
         """Scene and positions of episodes by their rising numbers."""

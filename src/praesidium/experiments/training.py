@@ -39,7 +39,7 @@ def train(
     pools = {seed: prepared.training(study.train.pool, seed, study.train.labels) for seed in set(seeds)}
     deltas = [_deltas(pools[seed], one.risk.level) for one, seed in zip(studies, seeds, strict=True)]
     references = [sum(one) / len(one) for one in deltas]
-    scaled = study.risk.scale == "reference"
+    scales = {"reference": references, "environment": deltas, "none": [1.0] * len(rules)}
     for rule in rules:
         rule.to(device)
     task = HedgingTask(
@@ -49,7 +49,7 @@ def train(
         level=study.risk.level,
         smoothing=study.risk.smoothing,
         cost_smoothing=study.risk.cost_smoothing,
-        scale=references if scaled else [1.0] * len(rules),
+        scale=scales[study.risk.scale],
         asked_level=study.risk.alignment_level,
         pooled=study.risk.pooled,
         tile=TILE if device == "cpu" else GPU_TILE,
