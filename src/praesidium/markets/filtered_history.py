@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -71,13 +72,15 @@ class FilteredHistory:
         horizon: int,
         lookback: int,
         generator: torch.Generator,
+        left: Sequence[Sequence[int]] = (),
         dt: float = 1 / TRADING_DAYS,
         dtype: torch.dtype = torch.float32,
     ) -> Paths:
         """Episodes of ``horizon`` days after ``lookback`` days of history, normalized to spot 1 at inception.
 
         Steps are the days of the pool: ``dt`` states their length in years and does not change them. The implied
-        volatility at time t follows from the variance of day t + 1, which is known at t, and the days left.
+        volatility at time t follows from the variance of day t + 1, which is known at t, and the days ``left``, as of
+        :meth:`praesidium.markets.market.Market.simulate`.
         """
         device = generator.device
         shocks = torch.as_tensor(self.pool, dtype=dtype, device=device)
@@ -99,9 +102,22 @@ class FilteredHistory:
             renewed = torch.rand(paths, generator=generator, device=device) < 1 / self.block
             day = torch.where(renewed, draw(len(shocks)), (day + 1) % len(shocks))
 
-        left = torch.arange(horizon, -1, -1, dtype=dtype, device=device).unsqueeze(-1)
-        implied = self.gjr.implied(variance[lookback:], left, multiplier=self.premium_multiplier, clip=self.clip)
-        return Paths(spot=(log_spot - log_spot[lookback]).exp(), implied=implied, dt=dt, lookback=lookback)
+        implied, *listed = [
+            self.gjr.implied(
+                variance[lookback:],
+                torch.tensor(list(days), dtype=dtype, device=device).unsqueeze(-1),
+                multiplier=self.premium_multiplier,
+                clip=self.clip,
+            )
+            for days in left or [range(horizon, -1, -1)]
+        ]
+        return Paths(
+            spot=(log_spot - log_spot[lookback]).exp(),
+            implied=implied,
+            dt=dt,
+            lookback=lookback,
+            listed=torch.stack(listed) if listed else None,
+        )
 
 
 @dataclass(frozen=True)

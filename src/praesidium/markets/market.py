@@ -3,16 +3,35 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import final
+from collections.abc import Sequence
+from typing import NamedTuple, final
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from praesidium.component import Component
 from praesidium.markets.paths import Paths
 
 TRADING_DAYS = 252
+
+
+class Marked(NamedTuple):
+    """Paths with what is needed to mark options on them.
+
+    Attributes:
+        spot: starts at 1.
+        expected: mean annual quadratic variation over the years left, a curve for each option.
+        regime: true state of a market that switches.
+        others: spot of further assets, each starts at 1.
+        others_expected: their mean annual quadratic variation over the years left on the first curve.
+    """
+
+    spot: Float[Tensor, "times paths"]
+    expected: Float[Tensor, "curves rebalances paths"]
+    regime: Int[Tensor, "times paths"] | None = None
+    others: Float[Tensor, "others times paths"] | None = None
+    others_expected: Float[Tensor, "others rebalances paths"] | None = None
 
 
 class Market(Component):
@@ -49,17 +68,18 @@ class Market(Component):
         *,
         paths: int,
         steps: int,
-        left: Float[Tensor, "rebalances 1"],
+        left: Float[Tensor, "curves rebalances"],
         dt: float,
         generator: torch.Generator,
         dtype: torch.dtype = torch.float32,
-    ) -> tuple[Float[Tensor, "times paths"], Float[Tensor, "rebalances paths"]]:
+    ) -> Marked:
         """Spot as by :meth:`sample`, and :meth:`expected_variance` at its last times over the years ``left`` at each.
 
         A market whose paths differ in more than their variance overrides it, so that each path is marked by its own.
         """
         spot, variance = self.sample(paths=paths, steps=steps, dt=dt, generator=generator, dtype=dtype)
-        return spot, self.expected_variance(variance[-len(left) :], left)
+        now = variance[-left.shape[1] :]
+        return Marked(spot, torch.stack([self.expected_variance(now, years.unsqueeze(-1)) for years in left]))
 
     @final
     def simulate(
@@ -69,13 +89,35 @@ class Market(Component):
         horizon: int,
         lookback: int,
         generator: torch.Generator,
+        left: Sequence[Sequence[int]] = (),
         dt: float = 1 / TRADING_DAYS,
         dtype: torch.dtype = torch.float32,
     ) -> Paths:
-        """Episodes of ``horizon`` periods after ``lookback`` periods of history, normalized to spot 1 at inception."""
-        left = torch.arange(horizon, -1, -1, dtype=dtype, device=generator.device).unsqueeze(-1) * dt
-        spot, expected = self.sample_marked(
-            paths=paths, steps=lookback + horizon, left=left, dt=dt, generator=generator, dtype=dtype
+        """Episodes of ``horizon`` periods after ``lookback`` periods of history, normalized to spot 1 at inception.
+
+        Args:
+            paths: number of episodes.
+            horizon, lookback: periods.
+            generator: the only source of randomness.
+            left: periods left at times 0..horizon of every option that needs a mark, the liability first; if not given,
+                that of a liability that matures at the end.
+            dt: years a period.
+            dtype: precision of the result.
+        """
+        periods = left or [range(horizon, -1, -1)]
+        years = torch.tensor([list(one) for one in periods], dtype=dtype, device=generator.device) * dt
+        marked = self.sample_marked(
+            paths=paths, steps=lookback + horizon, left=years, dt=dt, generator=generator, dtype=dtype
         )
-        implied = expected.sqrt()
-        return Paths(spot=spot.div_(spot[lookback].clone()), implied=implied, dt=dt, lookback=lookback)
+        implied = marked.expected.sqrt()
+        others = marked.others
+        return Paths(
+            spot=marked.spot.div_(marked.spot[lookback].clone()),
+            implied=implied[0],
+            dt=dt,
+            lookback=lookback,
+            listed=implied[1:] if len(implied) > 1 else None,
+            others=None if others is None else others / others[:, lookback].unsqueeze(1),
+            others_implied=None if marked.others_expected is None else marked.others_expected.sqrt(),
+            regime=marked.regime,
+        )

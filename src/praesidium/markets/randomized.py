@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -11,7 +12,7 @@ from torch import Tensor
 
 from praesidium.component import InputError, build, unknown
 from praesidium.markets.heston import Heston
-from praesidium.markets.market import Market
+from praesidium.markets.market import Marked, Market
 
 
 class Randomized(Market, kind="randomized"):
@@ -50,30 +51,32 @@ class Randomized(Market, kind="randomized"):
         self, *, paths: int, steps: int, dt: float, generator: torch.Generator, dtype: torch.dtype = torch.float32
     ) -> tuple[Float[Tensor, "times paths"], Float[Tensor, "times paths"]]:
         """All parameters are drawn first, then the base's paths group by group, then their order."""
-        return self._shuffled(
+        spot, variance = self._shuffled(
             lambda market, count: market.sample(paths=count, steps=steps, dt=dt, generator=generator, dtype=dtype),
             paths,
             generator,
         )
+        return spot, variance
 
     def sample_marked(
         self,
         *,
         paths: int,
         steps: int,
-        left: Float[Tensor, "rebalances 1"],
+        left: Float[Tensor, "curves rebalances"],
         dt: float,
         generator: torch.Generator,
         dtype: torch.dtype = torch.float32,
-    ) -> tuple[Float[Tensor, "times paths"], Float[Tensor, "rebalances paths"]]:
+    ) -> Marked:
         """The same spot as :meth:`sample`; each path is marked by the parameters that it was drawn with."""
-        return self._shuffled(
+        parts = self._shuffled(
             lambda market, count: market.sample_marked(
                 paths=count, steps=steps, left=left, dt=dt, generator=generator, dtype=dtype
             ),
             paths,
             generator,
         )
+        return Marked(*parts)
 
     def expected_variance(
         self, variance: Float[Tensor, "*shape"], years: Float[Tensor, "*broadcast"] | float
@@ -92,14 +95,18 @@ class Randomized(Market, kind="randomized"):
         return self._at({name: low for name, (low, _) in self.intervals.items()}).expected_variance(variance, years)
 
     def _shuffled(
-        self, draw: Callable[[Market, int], tuple[Tensor, Tensor]], paths: int, generator: torch.Generator
-    ) -> tuple[Tensor, Tensor]:
+        self, draw: Callable[[Market, int], tuple[Tensor | None, ...]], paths: int, generator: torch.Generator
+    ) -> list[Any]:
+        """What is drawn of each market, paths last, in one order."""
         markets = self._draw_markets(min(self.groups, paths), generator)
         each, more = divmod(paths, len(markets))
         drawn = [draw(market, each + (group < more)) for group, market in enumerate(markets)]
         order = torch.randperm(paths, generator=generator, device=generator.device)
-        spot, other = (torch.cat(parts, dim=1).index_select(1, order) for parts in zip(*drawn, strict=True))
-        return spot, other
+        joined: list[Any] = []
+        for parts in zip(*drawn, strict=True):
+            there = [one for one in parts if one is not None]
+            joined.append(torch.cat(there, dim=-1).index_select(-1, order) if there else None)
+        return joined
 
     def _draw_markets(self, count: int, generator: torch.Generator) -> list[Market]:
         names = sorted(self.intervals)  # equal settings make equal paths, in whatever order they are written
