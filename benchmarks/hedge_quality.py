@@ -19,9 +19,9 @@ from torch.nn.functional import leaky_relu
 from praesidium.experiments.engines import keep_memory
 from praesidium.experiments.task import HedgingTask
 from praesidium.hedging.episode import Ledger
-from praesidium.hedging.liability import EuropeanCall
+from praesidium.hedging.liabilities.european_call import EuropeanCall
 from praesidium.hedging.rollout import Scene, Trial
-from praesidium.hedging.state import StateBuilder, StateSettings
+from praesidium.hedging.state_builder import StateBuilder, StateSettings
 from praesidium.hedging.volatility import Quoted
 from praesidium.markets.brownian import GeometricBrownian
 from praesidium.markets.paths import Paths

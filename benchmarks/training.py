@@ -18,9 +18,9 @@ from pathlib import Path
 import torch
 
 from praesidium.experiments.task import HedgingTask
-from praesidium.hedging.liability import EuropeanCall
+from praesidium.hedging.liabilities.european_call import EuropeanCall
 from praesidium.hedging.rollout import Scene
-from praesidium.hedging.state import StateSettings
+from praesidium.hedging.state_builder import StateSettings
 from praesidium.hedging.volatility import Quoted
 from praesidium.markets.heston import Heston
 from praesidium.markets.paths import Paths

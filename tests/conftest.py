@@ -11,9 +11,9 @@ import pytest  # noqa: E402
 import torch  # noqa: E402
 
 from praesidium.experiments.study import register_members  # noqa: E402
-from praesidium.hedging.liability import EuropeanCall  # noqa: E402
+from praesidium.hedging.liabilities.european_call import EuropeanCall  # noqa: E402
 from praesidium.hedging.rollout import Scene  # noqa: E402
-from praesidium.hedging.state import StateSettings  # noqa: E402
+from praesidium.hedging.state_builder import StateSettings  # noqa: E402
 from praesidium.markets.heston import Heston  # noqa: E402
 from praesidium.training.reproducibility import stream  # noqa: E402
 

@@ -13,7 +13,7 @@ from praesidium.data.windows import window_episodes
 from praesidium.diagnostics.bootstrap import block_length, bootstrap_error
 from praesidium.diagnostics.daily import daily_scores, effective_sample
 from praesidium.hedging.episode import settle
-from praesidium.hedging.liability import EuropeanCall
+from praesidium.hedging.liabilities.european_call import EuropeanCall
 from praesidium.markets.garch import GJR
 from praesidium.markets.paths import Paths
 from praesidium.risk import cvar, cvar_standard_error

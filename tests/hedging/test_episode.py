@@ -5,8 +5,8 @@ import math
 import pytest
 import torch
 
-from praesidium.hedging.episode import settle, trades
-from praesidium.hedging.liability import EuropeanCall
+from praesidium.hedging.episode import settle
+from praesidium.hedging.liabilities.european_call import EuropeanCall
 from praesidium.hedging.rollout import Scene
 from praesidium.markets.paths import Paths
 from praesidium.training.reproducibility import stream
@@ -92,9 +92,9 @@ def test_the_loss_of_a_scene_is_the_negative_profit_of_the_episode(wild, positio
     torch.testing.assert_close(loss, -settle(positions, wild, builder.liability, RATE).pnl, atol=1e-12, rtol=0)
 
 
-def test_trades_start_from_an_empty_book(positions):
-    assert torch.equal(trades(positions)[0], positions[0])
-    torch.testing.assert_close(trades(positions).cumsum(0), positions, atol=1e-12, rtol=0)
+def test_trades_start_from_an_empty_book(episode, positions):
+    assert torch.equal(episode.trades[0], positions[0])
+    torch.testing.assert_close(episode.trades.cumsum(0), positions, atol=1e-12, rtol=0)
 
 
 def test_books_are_kept_in_double_precision(calm, positions):

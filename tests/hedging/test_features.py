@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 import torch
 
+from praesidium.hedging.conditions import Conditions
 from praesidium.hedging.features import FEATURES, Glimpse, stack
-from praesidium.hedging.liability import EuropeanCall
-from praesidium.hedging.volatility import Constant, Forecast, GreekVolatility, Trailing, trailing
+from praesidium.hedging.liabilities.european_call import EuropeanCall
+from praesidium.hedging.volatility import Constant, Forecast, GreekVolatility, Trailing
+from praesidium.markets.trailing import trailing
 
 CALL = EuropeanCall(strike=1.05)
 VOLATILITIES = pytest.mark.parametrize("kind", sorted(GreekVolatility.registry))
@@ -17,8 +19,8 @@ VOLATILITIES = pytest.mark.parametrize("kind", sorted(GreekVolatility.registry))
 def glimpse(paths):
     tau = torch.arange(paths.horizon, 0, -1, dtype=torch.float64).unsqueeze(-1) * paths.dt
     volatility = Trailing().estimate(paths, {})
-    delta, gamma = CALL.greeks(paths.episode[:-1], tau, volatility)
-    return Glimpse(paths, CALL, tau, volatility, delta, gamma)
+    greeks = CALL.greeks(Conditions(spot=paths.episode[:-1], tau=tau, level=volatility))
+    return Glimpse(paths, CALL, tau, volatility, greeks.delta, greeks.gamma)
 
 
 def naive(name, history, left, dt):

@@ -8,8 +8,9 @@ import torch
 
 from praesidium.component import InputError, build
 from praesidium.hedging.features import FEATURES
-from praesidium.hedging.liability import EuropeanCall
-from praesidium.hedging.state import State, StateBuilder, StateSettings
+from praesidium.hedging.liabilities.european_call import EuropeanCall
+from praesidium.hedging.state import State
+from praesidium.hedging.state_builder import StateBuilder, StateSettings
 from praesidium.hedging.volatility import GreekVolatility, Quoted
 
 BY_TIME = ("spot", "delta", "gamma", "phi", "context")

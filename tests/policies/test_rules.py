@@ -5,9 +5,9 @@ from dataclasses import replace
 import pytest
 import torch
 
-from praesidium.hedging.liability import EuropeanCall
+from praesidium.hedging.liabilities.european_call import EuropeanCall
 from praesidium.hedging.rollout import rollout
-from praesidium.hedging.state import StateSettings
+from praesidium.hedging.state_builder import StateSettings
 from praesidium.policies.greeks import Delta
 from praesidium.policies.no_hedge import NoHedge
 from praesidium.policies.whalley_wilmott import WhalleyWilmott, follow

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
@@ -11,6 +11,7 @@ import torch
 from pydantic import Field, PositiveInt, model_validator
 
 from praesidium.component import Component, unknown
+from praesidium.data.frictions import NONE, Frictions
 from praesidium.data.windows import WindowEpisodes
 from praesidium.markets.paths import Paths
 
@@ -19,7 +20,9 @@ from praesidium.markets.paths import Paths
 class Simulator(Protocol):
     """What episodes are drawn from: a market, or a filtered history."""
 
-    def simulate(self, *, paths: int, horizon: int, lookback: int, generator: torch.Generator) -> Paths:
+    def simulate(
+        self, *, paths: int, horizon: int, lookback: int, generator: torch.Generator, left: Sequence[Sequence[int]] = ()
+    ) -> Paths:
         """As :meth:`praesidium.markets.market.Market.simulate`."""
         ...
 
@@ -32,12 +35,14 @@ class Source:
         simulators: one for each environment.
         windows: real episodes by calendar window, where the data set has any.
         window_cost_rate: proportional cost of trading in them.
+        window_frictions: what else is charged in them.
         report: what was fitted and what is missing, as plain data for the record.
     """
 
     simulators: Mapping[str, Simulator]
     windows: Mapping[str, WindowEpisodes] = field(default_factory=dict)
     window_cost_rate: float = 0.0
+    window_frictions: Frictions = NONE
     report: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -46,9 +51,11 @@ class Environment(Component):
 
     Attributes:
         cost_rate: proportional cost of trading there.
+        frictions: what else is charged.
     """
 
     cost_rate: float = Field(ge=0, lt=1)
+    frictions: Frictions = NONE
 
 
 class DataSet(Component):
@@ -62,6 +69,7 @@ class DataSet(Component):
         test: held-out environments.
         oracle: whether environments may be trained on that are judged, for an upper bound: what a policy could do that
             has seen the crisis. Never a competitor.
+        rate, dividend: interest and dividend yield, continuous, a year. Simulated prices drift by their difference.
     """
 
     horizon: PositiveInt = 60
@@ -70,6 +78,8 @@ class DataSet(Component):
     validation: tuple[str, ...]
     test: tuple[str, ...]
     oracle: bool = False
+    rate: float = Field(default=0.0, gt=-0.5, lt=0.5)
+    dividend: float = Field(default=0.0, gt=-0.5, lt=0.5)
 
     @property
     def names(self) -> tuple[str, ...]:

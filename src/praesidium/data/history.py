@@ -11,6 +11,7 @@ from pydantic import Field, PositiveFloat, model_validator
 
 from praesidium.component import InputError, unknown
 from praesidium.data.environments import DataSet, Environment, Source
+from praesidium.data.frictions import NONE, Frictions
 from praesidium.data.prices import Prices
 from praesidium.data.sources import PriceSource
 from praesidium.data.splits import WINDOWS, IsoDate, Window, covered_segments, legal_starts, window_days
@@ -52,6 +53,7 @@ class Historical(DataSet, kind="historical"):
         windows: stretches that training never touches and that are evaluated day by day.
         crisis: the window before which the shocks of ``past`` environments end.
         window_cost_rate: proportional cost in the windows.
+        window_frictions: what else is charged in them.
         block: mean length in days of the blocks of resampled shocks. Longer ones than 1 let a network recognize the few
             training days and foresee the next, and replay rebounds that pull the spot back.
         premium: implied over forecast volatility.
@@ -63,6 +65,7 @@ class Historical(DataSet, kind="historical"):
     windows: tuple[Window, ...] = WINDOWS
     crisis: str = "covid_2020"
     window_cost_rate: float = Field(default=0.002, ge=0, lt=1)
+    window_frictions: Frictions = NONE
     block: float = Field(default=1.0, ge=1)
     premium: PositiveFloat = 1.15
     environments: dict[str, HistoricalEnvironment]
@@ -106,7 +109,7 @@ class Historical(DataSet, kind="historical"):
         }
         windows, missing = self._real_windows(prices, gjr)
         report = self._report(prices, gjr, segments, simulators, pools, windows, missing)
-        return Source(simulators, windows, self.window_cost_rate, report)
+        return Source(simulators, windows, self.window_cost_rate, self.window_frictions, report)
 
     def _calm(self, prices: Prices) -> NDArray[np.bool_]:
         """Days up to the end of training that lie in no window."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -32,6 +33,7 @@ class WindowEpisodes:
             on that day's close, or -1 where the episode is not open. The first day of the window has none.
         highest_volatility: largest realized volatility of 20 days that ended in the window.
         dropped: starts inside the window that the history does not hold in full, lookback to maturity.
+        mark: implied volatility at times 0..horizon, given the days left then.
     """
 
     paths: Paths
@@ -40,6 +42,12 @@ class WindowEpisodes:
     steps: NDArray[np.int64]
     highest_volatility: float
     dropped: int
+    mark: Callable[[Sequence[int]], Tensor]
+
+    def marked(self, left: Sequence[Sequence[int]]) -> Paths:
+        """The paths with marks over these days left, the liability first, as of a market's ``simulate``."""
+        implied, *listed = [self.mark(days) for days in left]
+        return replace(self.paths, implied=implied, listed=torch.stack(listed) if listed else None)
 
     def ladder(self, by_step: Float[Tensor, "steps episodes"]) -> Float[Tensor, " days"]:
         """Mean over the open episodes on each day of the window; NaN on a day with none open."""
@@ -78,10 +86,15 @@ def window_episodes(
 
     rows = starts + np.arange(-lookback, horizon + 1)[:, None]
     variance = gjr.filter(prices.log_returns, gjr.variance)
-    left = torch.arange(horizon, -1, -1, dtype=torch.float64).unsqueeze(-1)
+    known = torch.as_tensor(variance[rows[lookback:]])
+
+    def mark(left: Sequence[int]) -> Tensor:
+        days = torch.tensor(list(left), dtype=torch.float64).unsqueeze(-1)
+        return gjr.implied(known, days, multiplier=multiplier, clip=clip)
+
     paths = Paths(
         spot=torch.as_tensor(prices.close[rows] / prices.close[starts]),
-        implied=gjr.implied(torch.as_tensor(variance[rows[lookback:]]), left, multiplier=multiplier, clip=clip),
+        implied=mark(range(horizon, -1, -1)),
         dt=1 / TRADING_DAYS,
         lookback=lookback,
     )
@@ -95,4 +108,5 @@ def window_episodes(
         steps=steps,
         highest_volatility=float(np.nanmax(trailing)),
         dropped=len(days) - len(starts),
+        mark=mark,
     )

@@ -11,7 +11,7 @@ from praesidium.data.windows import WindowEpisodes
 from praesidium.diagnostics.bootstrap import block_length, bootstrap_error
 from praesidium.diagnostics.efficiency import expected_return_risk, volatility_ratio
 from praesidium.diagnostics.scorecard import LEVEL, Scores, finite
-from praesidium.hedging.episode import Episode, trades
+from praesidium.hedging.episode import Episode, by_day
 from praesidium.risk import cvar, max_drawdown, sortino
 
 ENOUGH = 3.0
@@ -48,8 +48,8 @@ def daily_scores(episode: Episode, window: WindowEpisodes) -> DailyScores:
     effective, error = effective_sample(len(losses), block=block), None
     if effective >= ENOUGH:
         error = bootstrap_error(losses.numpy(), block=block)
-    traded = window.ladder(trades(episode.positions).abs())[some].mean().item()
-    held = window.ladder(episode.positions.abs())[some].mean().item()
+    traded = window.ladder(by_day(episode.trades.abs()))[some].mean().item()
+    held = window.ladder(by_day(episode.positions.abs()))[some].mean().item()
     risk, gain = cvar(losses, level=LEVEL).item(), daily.mean().item()
     scores: Scores = {
         "cvar95": risk,

@@ -7,7 +7,6 @@ from jaxtyping import Float
 from torch import Tensor
 
 from praesidium.component import InputError
-from praesidium.hedging.episode import trades
 
 BLOCK = 256  # paths whose rolling windows are held at once: few enough to stay near the cache
 
@@ -38,7 +37,8 @@ def turnover_ratio(positions: Float[Tensor, "steps paths"]) -> float | None:
     """
     positions = positions.double()
     held = positions.abs().sum().item()
-    return None if held == 0 else trades(positions).abs().sum().item() / held
+    trades = positions.diff(dim=0, prepend=torch.zeros_like(positions[:1]))
+    return None if held == 0 else trades.abs().sum().item() / held
 
 
 def volatility_ratio(daily: Float[Tensor, "steps paths"], window: int = 20) -> float | None:

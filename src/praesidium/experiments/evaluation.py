@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from praesidium.diagnostics.daily import DailyScores, daily_scores
 from praesidium.diagnostics.efficiency import volatility_ratios
 from praesidium.diagnostics.scorecard import Scores, scorecard
 from praesidium.experiments import store
-from praesidium.experiments.scenes import Preparation
+from praesidium.experiments.scenes import Preparation, marked_days
 from praesidium.hedging.episode import Tally
 from praesidium.hedging.rollout import Rule, Trial, rollout
 from praesidium.stopwatch import phase
@@ -94,8 +94,17 @@ def evaluate(rule: Rule, prepared: Preparation, episodes: int) -> Judgment:
     source = prepared.source
     for name, window in source.windows.items():
         with phase("evaluate"):
-            paths = window.paths.to(device=prepared.device)
-            episode = rollout(rule, paths, prepared.builder, source.window_cost_rate, dtype=torch.float32).to("cpu")
+            left = marked_days(prepared.liability, prepared.instruments, prepared.data.horizon)
+            paths = window.marked(left).to(device=prepared.device)
+            paths = replace(paths, rate=prepared.data.rate, dividend=prepared.data.dividend)
+            episode = rollout(
+                rule,
+                paths,
+                prepared.builder,
+                source.window_cost_rate,
+                frictions=source.window_frictions,
+                dtype=torch.float32,
+            ).to("cpu")
             windows[name] = episode.tally(), daily_scores(episode, window)
     return Judgment(judged, windows, facts)
 

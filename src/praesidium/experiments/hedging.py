@@ -19,7 +19,7 @@ from praesidium.experiments.store import Run
 from praesidium.experiments.study import Study
 from praesidium.experiments.training import train
 from praesidium.hedging.rollout import Rule
-from praesidium.hedging.state import StateBuilder
+from praesidium.hedging.state_builder import StateBuilder
 from praesidium.policies.policy import Sizes, TrainableRule
 from praesidium.stopwatch import phase
 
@@ -44,8 +44,8 @@ def perform(
     begun, study = time.perf_counter(), studies[0]
     for run in runs:
         run.begin()
-    prepared = prepare(study.data, study.liability, study.state, device, shelf)
-    sizes = Sizes(len(study.state.phi), len(study.state.context), len(study.data.train))
+    prepared = prepare(study.data, study.liability, study.state, study.instruments, study.limits, device, shelf)
+    sizes = sizes_of(study)
     rules = [one.policy.build(sizes, seed=seed) for one, seed in zip(studies, seeds, strict=True)]
     trained: Sequence[dict[str, Any] | FloatingPointError] = [{} for _ in rules]
     if isinstance(rules[0], nn.Module):
@@ -80,6 +80,12 @@ def _judge(rule: Rule, study: Study, run: Run, prepared: Preparation) -> dict[st
     return metrics | {"data": dict(prepared.source.report), "environments": dict(judgment.paths)}
 
 
+def sizes_of(study: Study) -> Sizes:
+    """What networks must know of a study."""
+    state = study.state
+    return Sizes(len(state.phi), len(state.context), len(study.data.train), 1 + len(study.instruments))
+
+
 def read_state(folder: Path, study: Study) -> StateBuilder:
     """The state builder that a run was trained with.
 
@@ -91,7 +97,7 @@ def read_state(folder: Path, study: Study) -> StateBuilder:
         learned = json.loads(path.read_text())
     except (OSError, json.JSONDecodeError):
         raise InputError(f"{path}: cannot be read; evaluate a checkpoint inside the folder of its run") from None
-    return StateBuilder.restore(study.state, study.liability, learned)
+    return StateBuilder.restore(study.state, study.liability, learned, study.instruments, study.limits)
 
 
 def _trainable(rule: Rule) -> TrainableRule:

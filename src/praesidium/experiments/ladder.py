@@ -18,10 +18,9 @@ from praesidium.diagnostics.scorecard import LEVEL
 from praesidium.experiments import store
 from praesidium.experiments.reevaluation import read_best
 from praesidium.experiments.scenes import Preparation
-from praesidium.experiments.store import read_config
 from praesidium.experiments.study import compose
 from praesidium.hedging.rollout import Rule, Scene
-from praesidium.hedging.state import StateBuilder
+from praesidium.hedging.state_builder import StateBuilder
 from praesidium.markets.paths import Paths
 from praesidium.risk import cvar
 from praesidium.training.reproducibility import stream
@@ -40,11 +39,11 @@ def climb(root: Path, *, dataset: str, methods: Sequence[str] | None = None) -> 
         InputError: if no trained run is there, or the ladder has fewer than two rungs.
     """
     folders = [
-        one.parent
-        for one in sorted(root.glob(f"*/*/seed_*/{store.FINAL}"))
-        if any((one.parent / store.CHECKPOINTS).glob("step_*.safetensors"))
+        run.folder
+        for run in store.entries(root)
+        if run.done and any((run.folder / store.CHECKPOINTS).glob("step_*.safetensors"))
+        if methods is None or run.settings["method"] in methods
     ]
-    folders = [one for one in folders if methods is None or read_config(one)["method"] in methods]
     if not folders:
         raise InputError(f"{root}: no trained policy is there; run praesidium benchmark --out {root} first")
     data = compose([f"data={dataset}"]).data
@@ -52,7 +51,8 @@ def climb(root: Path, *, dataset: str, methods: Sequence[str] | None = None) -> 
     if len(rungs) < 2:
         raise InputError(f"datasets: {dataset!r} has {len(rungs)} test environment; a ladder needs at least two")
     first = read_best(folders[0]).study
-    drawn = dict(Preparation(data, first.liability, first.state).draw(data.names, EPISODES, "ladder"))
+    prepared = Preparation(data, first.liability, first.state, instruments=first.instruments, limits=first.limits)
+    drawn = dict(prepared.draw(data.names, EPISODES, "ladder"))
     mismatch = _mismatches(drawn, list(data.train), rungs)
     seen: dict[str, dict[str, tuple[Scene, Tensor]]] = {}
     rows: list[dict[str, Any]] = []
@@ -83,8 +83,9 @@ def _scenes(data: DataSet, builder: StateBuilder, drawn: Mapping[str, Paths]) ->
     """Of each environment the scene and the risk of delta."""
     made = {}
     for name, paths in drawn.items():
-        scene = Scene.make(paths, builder, data.settings_by_environment[name].cost_rate)
-        made[name] = scene, cvar(scene.losses(scene.state.delta).double(), level=LEVEL)
+        settings = data.settings_by_environment[name]
+        scene = Scene.make(paths, builder, settings.cost_rate, frictions=settings.frictions)
+        made[name] = scene, cvar(scene.losses(scene.state.within(scene.state.hedge)).double(), level=LEVEL)
     return made
 
 

@@ -68,11 +68,11 @@ def probe(rule: TrainableRule, prepared: Preparation, evaluation: Evaluation, ri
 
 
 def _risks(rule: TrainableRule, scenes: Mapping[str, Scene]) -> tuple[dict[str, Tensor], float]:
-    """Exact CVaR-95 in each environment by that of delta; and the mean risk of delta over all."""
+    """Exact CVaR-95 in each environment by that of the textbook hedge; and the mean risk of that over all."""
     relative, deltas = {}, []
     with torch.no_grad():
         for name, scene in scenes.items():
-            held = (rule.positions(scene.state), scene.state.delta)
+            held = (rule.positions(scene.state), scene.state.within(scene.state.hedge))
             mine, theirs = (cvar(scene.losses(one).double(), level=LEVEL) for one in held)
             relative[name] = mine / theirs
             deltas.append(theirs)

@@ -10,11 +10,11 @@ from typing import Any
 from praesidium.component import InputError, build, unknown
 from praesidium.experiments import store
 from praesidium.experiments.evaluation import evaluate
-from praesidium.experiments.hedging import read_state
+from praesidium.experiments.hedging import read_state, sizes_of
 from praesidium.experiments.scenes import Preparation
 from praesidium.experiments.study import Study, compose, options, register_members
-from praesidium.hedging.state import StateBuilder
-from praesidium.policies.policy import Sizes, TrainableRule
+from praesidium.hedging.state_builder import StateBuilder
+from praesidium.policies.policy import TrainableRule
 from praesidium.training import checkpoints
 
 
@@ -79,8 +79,7 @@ def read_policy(checkpoint: Path) -> Stored:
     names = {key: settings.pop(key) for key in ("dataset", "method", "seed")}
     register_members(settings["plugins"])
     study = build(Study, settings)
-    sizes = Sizes(len(study.state.phi), len(study.state.context), len(study.data.train))
-    rule = study.policy.build(sizes, seed=names["seed"])
+    rule = study.policy.build(sizes_of(study), seed=names["seed"])
     assert isinstance(rule, TrainableRule), "only a trained policy has checkpoints"
     rule.load_state_dict(tensors)
     return Stored(rule, study, read_state(folder, study), folder, **names, step=facts["step"])
@@ -110,7 +109,16 @@ def reevaluate(checkpoint: Path, *, dataset: str | None, device: str, shelf: str
         if dataset not in options("data"):
             raise InputError(unknown("datasets", dataset, options("data")))
         study = study.model_copy(update={"data": compose([f"data={dataset}"]).data})
-    prepared = Preparation(study.data, study.liability, study.state, device=device, shelf=shelf, builder=stored.builder)
+    prepared = Preparation(
+        study.data,
+        study.liability,
+        study.state,
+        instruments=study.instruments,
+        limits=study.limits,
+        device=device,
+        shelf=shelf,
+        builder=stored.builder,
+    )
     return Reevaluation(
         folder=stored.folder,
         method=stored.method,

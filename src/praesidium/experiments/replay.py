@@ -20,6 +20,7 @@ class Counts:
 
     Attributes:
         losses: in the loss of each episode.
+        scale: in the derivative of each loss in a factor on all positions.
         head: in the gradient of each episode's loss in the head.
         residual: in the mean square distance of each episode's positions from delta.
         features: in the inputs of the head.
@@ -28,6 +29,7 @@ class Counts:
     """
 
     losses: Float[Tensor, "*replicas tail"]
+    scale: Float[Tensor, "*replicas tail"] | None = None
     head: Float[Tensor, "*replicas tail parameters"] | None = None
     residual: Float[Tensor, "*replicas tail"] | None = None
     features: Float[Tensor, "steps *replicas tail width"] | None = None
@@ -57,7 +59,7 @@ class Replay:
         self.scene, self.cost_smoothing, self.graph = scene, cost_smoothing, graph
         self.before = torch.cat([torch.zeros_like(held[:1]), held[:-1]]).requires_grad_()
         self.decisions: Decisions = parameters.bind(self.values).decide(scene.state, self.before)
-        self.vector = held.ndim > scene.owed.ndim + 1  # several instruments
+        self.vector = scene.several
         self.slopes = slopes(self.decisions.positions, self.before, vector=self.vector, graph=graph)
 
     def head(self) -> Float[Tensor, "*replicas tail parameters"]:
@@ -68,6 +70,10 @@ class Replay:
         slope = _pull(positions, total, outputs, retain=True)
         features = torch.cat([features.detach(), torch.ones_like(features[..., :1])], dim=-1)
         return torch.einsum("t...o,t...f->...of", slope, features).flatten(-2)
+
+    def scale(self) -> Float[Tensor, "*replicas tail"]:
+        """Derivative of each loss in a factor on all positions."""
+        return self._scale(graph=False)
 
     def along(
         self, shares: Float[Tensor, "environments *replicas tail"], ways: Float[Tensor, "environments *values"]
@@ -80,7 +86,9 @@ class Replay:
         positions = self.decisions.positions
         value = -(counts.losses * self._gain()).sum()
         if counts.residual is not None:
-            value = value + (counts.residual * (positions - self.scene.state.delta).square().mean(0)).sum()
+            value = value + (counts.residual * residual(positions, self.scene)).sum()
+        if counts.scale is not None:
+            value = value + (counts.scale * self._scale(graph=True)).sum()
         if counts.first_order:
             (direct,) = torch.autograd.grad(value, positions, retain_graph=True)
             return _pull(positions, adjoint(direct, self.slopes.detach()), self.values, retain=True)
@@ -96,6 +104,12 @@ class Replay:
         # What a position does to the next day's inventory, and so to everything after, in units of its own decision.
         effect = adjoint(torch.cat([later[1:], torch.zeros_like(later[:1])]), self.slopes.detach())
         return gradient + _pull(positions, effect, self.values, retain=True)
+
+    def _scale(self, *, graph: bool) -> Float[Tensor, "*replicas tail"]:
+        positions = self.decisions.positions
+        slope = torch.autograd.grad(self._gain().sum(), positions, create_graph=graph, retain_graph=True)[0]
+        product = -(slope * positions).sum(0)
+        return product.sum(-1) if self.vector else product
 
     def _gain(self) -> Float[Tensor, "*replicas tail"]:
         return self.scene.hedge_gain(self.decisions.positions, smoothing=self.cost_smoothing)
@@ -113,12 +127,18 @@ class Replay:
         pushes = [share * _along(positions, self.values, way) for share, way in zip(shares, ways, strict=True)]
         return self._moved_by(torch.stack(pushes).sum(0))
 
-    def _moved_by(self, push: Float[Tensor, "steps *replicas tail"]) -> Float[Tensor, "*replicas tail"]:
+    def _moved_by(self, push: Tensor) -> Float[Tensor, "*replicas tail"]:
         """What a change of every day's decision does to the losses, its effect on later days included."""
         moved = accumulate(push, self.slopes)
         (direct,) = torch.autograd.grad(self._gain().sum(), self.decisions.positions, create_graph=True)
         gained = (direct * moved).sum(0)
         return -gained.sum(-1) if self.vector else -gained
+
+
+def residual(positions: Tensor, scene: Scene) -> Float[Tensor, "*replicas tail"]:
+    """Mean square distance of each episode's positions from the textbook hedge."""
+    square = (positions - scene.state.hedge).square().mean(0)
+    return square.sum(-1) if scene.several else square
 
 
 def _along(values: Tensor, inputs: Tensor, way: Tensor) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, Literal
@@ -11,17 +12,23 @@ from torch import Tensor
 
 from praesidium.component import remember
 from praesidium.data.environments import DataSet, Source
+from praesidium.data.frictions import Frictions
 from praesidium.experiments.shelf import Shelf
-from praesidium.hedging.episode import Ledger
+from praesidium.hedging.episode import SOMETIMES, Ledger
+from praesidium.hedging.instruments import Instrument
 from praesidium.hedging.liability import Liability
+from praesidium.hedging.limits import Limits
 from praesidium.hedging.rollout import Scene, Trial
-from praesidium.hedging.state import KEPT, StateBuilder, StateSettings
+from praesidium.hedging.state import BY_DAY, KEPT
+from praesidium.hedging.state_builder import StateBuilder, StateSettings
+from praesidium.markets.market import TRADING_DAYS
 from praesidium.markets.paths import Paths
 from praesidium.stopwatch import phase
 from praesidium.training.reproducibility import stream
 
 CALIBRATION = 8192  # episodes of each training environment behind scales and volatility parameters
 SHUFFLED = "random"
+LEDGER = ("spot", "marks", "payoff", "kept", "discount", *SOMETIMES)
 
 Labels = Literal["bands", "random"]
 Ready = Callable[[str, Paths], tuple[dict[str, Tensor], dict[str, float]]]
@@ -34,6 +41,8 @@ class Preparation:
         data: the data set.
         liability: what was sold.
         state: what policies see.
+        instruments: what they may hold beside the spot.
+        limits: bounds that they keep.
         device: where the tensors are wanted.
         shelf: folder that the processes of a grid share; None keeps everything in this one.
         builder: makes states, if it is another than that of the data set: a policy keeps the scales of its training.
@@ -45,14 +54,22 @@ class Preparation:
         liability: Liability,
         state: StateSettings,
         *,
+        instruments: tuple[Instrument, ...] = (),
+        limits: Limits | None = None,
         device: str = "cpu",
         shelf: str | None = None,
         builder: StateBuilder | None = None,
     ) -> None:
+        self.instruments, self.limits = instruments, limits
         self._builder = builder
         self.data, self.liability, self.state, self.device = data, liability, state, device
         self.shelf = Shelf(Path(shelf) if shelf else None)
-        self.settings = {"data": data.settings(), "liability": liability.settings(), "state": state.settings()}
+        self.settings = {
+            "data": data.settings(),
+            "liability": liability.settings(),
+            "state": state.settings(),
+            "instruments": [one.settings() for one in instruments],
+        }
 
     @property
     def source(self) -> Source:
@@ -62,7 +79,7 @@ class Preparation:
     @property
     def builder(self) -> StateBuilder:
         """Makes states, with the scales of the training environments."""
-        return self._builder or state_builder(self.data, self.liability, self.state)
+        return self._builder or state_builder(self.data, self.liability, self.state, self.instruments, self.limits)
 
     def training(self, pool: int, seed: int, labels: Labels = "bands") -> list[Scene]:
         """The training pool of a seed, a scene for each environment; the same for every method.
@@ -93,9 +110,10 @@ class Preparation:
         """
 
         def ready(name: str, paths: Paths) -> tuple[dict[str, Tensor], dict[str, float]]:
-            trial = Trial.make(paths, self.builder, self._rate(name), dtype=torch.float32)
-            kept = {key: getattr(trial.state, key) for key in KEPT}
-            kept |= {"spot": trial.ledger.spot, "marks": trial.ledger.marks, "payoff": trial.ledger.payoff}
+            rate, frictions = self._charges(name)
+            trial = Trial.make(paths, self.builder, rate, frictions=frictions, dtype=torch.float32)
+            kept = _there(trial.state, KEPT) | _there(trial.ledger, LEDGER, "ledger.")
+            kept["spot"] = kept.pop("ledger.spot")
             growth = paths.episode.double().log().diff(dim=0)
             return kept, {
                 "realized_volatility": (growth.square().mean() / paths.dt).sqrt().item(),
@@ -105,20 +123,35 @@ class Preparation:
         parts, facts = self._fetch("evaluation", self.data.names, episodes, ("evaluation",), ready)
         trials = {}
         for name, one in zip(self.data.names, parts, strict=True):
-            ledger = Ledger(one["spot"], one["marks"], one["payoff"], self._rate(name))
+            rate, frictions = self._charges(name)
+            books = {key: one[f"ledger.{key}"] for key in LEDGER if f"ledger.{key}" in one}
+            ledger = Ledger(
+                spot=one["spot"],
+                cost_rate=rate,
+                frictions=frictions,
+                rates=tuple(instrument.cost_multiple for instrument in self.builder.instruments),
+                growth=math.exp(self.data.dividend / TRADING_DAYS),
+                **books,
+            )
             trials[name] = Trial(self.builder.assemble({**one, "spot": one["spot"][:-1]}), ledger)
         return trials, facts
 
     def _scenes(self, name: str, names: tuple[str, ...], episodes: int, *purpose: str | int) -> list[Scene]:
         def ready(environment: str, paths: Paths) -> tuple[dict[str, Tensor], dict[str, float]]:
-            scene = Scene.make(paths, self.builder, self._rate(environment))
-            kept = {key: getattr(scene.state, key) for key in KEPT}
-            return kept | {"gains": scene.gains, "owed": scene.owed}, {}
+            rate, frictions = self._charges(environment)
+            scene = Scene.make(paths, self.builder, rate, frictions=frictions)
+            return _there(scene.state, KEPT) | _there(scene, ("gains", "owed", "terms")), {}
 
         parts, _ = self._fetch(name, names, episodes, purpose, ready)
         trained = [number if environment in self.data.train else None for number, environment in enumerate(names)]
         return [
-            Scene(self.builder.assemble(one, label), one["gains"], one["owed"])
+            Scene(
+                self.builder.assemble(one, label),
+                one["gains"],
+                one["owed"],
+                one.get("terms"),
+                (1.0, *(instrument.cost_multiple for instrument in self.instruments)) if self.instruments else (),
+            )
             for one, label in zip(parts, trained, strict=True)
         ]
 
@@ -146,27 +179,38 @@ class Preparation:
 
     def draw(self, names: Iterable[str], episodes: int, *purpose: str | int) -> Iterable[tuple[str, Paths]]:
         """Fresh episodes of each environment, one after the other."""
+        horizon = self.data.horizon
+        left = marked_days(self.liability, self.instruments, horizon)
         for name in names:
             simulator = self.source.simulators[name]
             with phase("simulate"):
                 paths = simulator.simulate(
                     paths=episodes,
-                    horizon=self.data.horizon,
+                    horizon=horizon,
                     lookback=self.data.lookback,
                     generator=stream(*purpose, name),
+                    left=left,
                 )
-            yield name, paths
+            yield name, paths.carried(self.data.rate, self.data.dividend)
 
-    def _rate(self, environment: str) -> float:
-        return self.data.settings_by_environment[environment].cost_rate
+    def _charges(self, environment: str) -> tuple[float, Frictions]:
+        """What is charged there: the proportional cost, and the rest."""
+        settings = self.data.settings_by_environment[environment]
+        return settings.cost_rate, settings.frictions
 
 
 @remember(4)
 def prepare(
-    data: DataSet, liability: Liability, state: StateSettings, device: str = "cpu", shelf: str | None = None
+    data: DataSet,
+    liability: Liability,
+    state: StateSettings,
+    instruments: tuple[Instrument, ...] = (),
+    limits: Limits | None = None,
+    device: str = "cpu",
+    shelf: str | None = None,
 ) -> Preparation:
     """The preparation with these settings, the same object in the same process."""
-    return Preparation(data, liability, state, device=device, shelf=shelf)
+    return Preparation(data, liability, state, instruments=instruments, limits=limits, device=device, shelf=shelf)
 
 
 @remember(2)
@@ -177,14 +221,27 @@ def open_source(data: DataSet) -> Source:
 
 
 @remember(2)
-def state_builder(data: DataSet, liability: Liability, state: StateSettings) -> StateBuilder:
+def state_builder(
+    data: DataSet,
+    liability: Liability,
+    state: StateSettings,
+    instruments: tuple[Instrument, ...] = (),
+    limits: Limits | None = None,
+) -> StateBuilder:
     """The state builder, fitted on training environments with draws of their own.
 
     It is the same for every seed, so that a rule without parameters, such as delta, has no seeds to differ by.
     """
-    drawn = [paths for _, paths in Preparation(data, liability, state).draw(data.train, CALIBRATION, "calibration")]
+    unfitted = Preparation(data, liability, state, instruments=instruments)
+    drawn = [paths for _, paths in unfitted.draw(data.train, CALIBRATION, "calibration")]
     with phase("features"):
-        return state.fit(drawn, liability)
+        return state.fit(drawn, liability, instruments, limits)
+
+
+def marked_days(liability: Liability, instruments: tuple[Instrument, ...], horizon: int) -> list[list[int]]:
+    """Days left at times 0..horizon of all that the market marks, the liability first."""
+    beside = [one.days_left(horizon) for one in instruments]
+    return [liability.days_left(horizon), *(days for days in beside if days is not None)]
 
 
 def training_name(seed: int) -> str:
@@ -196,8 +253,13 @@ def _deal_out(parts: list[dict[str, Tensor]], generator: torch.Generator) -> Non
     """Deal the episodes of all environments out at random, as many to each as it had; in place."""
     counts = [one["owed"].shape[0] for one in parts]
     order = torch.randperm(sum(counts), generator=generator).split(counts)
-    for key in [key for key in parts[0] if key != "tau"]:
+    for key in [key for key in parts[0] if key not in BY_DAY]:
         axis = 0 if parts[0][key].ndim == 1 else 1
         whole = torch.cat([one[key] for one in parts], dim=axis)
         for one, chosen in zip(parts, order, strict=True):
             one[key] = whole.index_select(axis, chosen)
+
+
+def _there(holder: Any, names: tuple[str, ...], prefix: str = "") -> dict[str, Tensor]:
+    """Those of the named tensors that it has."""
+    return {f"{prefix}{name}": one for name in names if (one := getattr(holder, name)) is not None}

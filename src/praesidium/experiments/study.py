@@ -24,8 +24,11 @@ import praesidium.objectives
 import praesidium.policies
 from praesidium.component import Component, InputError, build, unknown
 from praesidium.data.environments import DataSet
-from praesidium.hedging.liability import EuropeanCall, Liability
-from praesidium.hedging.state import StateSettings
+from praesidium.hedging.instruments import Instrument
+from praesidium.hedging.liabilities.european_call import EuropeanCall
+from praesidium.hedging.liability import Liability
+from praesidium.hedging.limits import Limits
+from praesidium.hedging.state_builder import StateSettings
 from praesidium.objectives.objective import Objective
 from praesidium.policies.policy import Policy
 from praesidium.training.recipe import Recipe
@@ -81,11 +84,15 @@ class Study(Component):
 
     Attributes:
         plugins: modules to import first; what they define can be chosen like what is built in.
+        instruments: what hedges may hold beside the spot.
+        limits: bounds on positions and trades.
     """
 
     plugins: tuple[str, ...] = ()
     data: DataSet
     liability: Liability = EuropeanCall()
+    instruments: tuple[Instrument, ...] = ()
+    limits: Limits | None = None
     state: StateSettings = StateSettings()
     policy: Policy
     objective: Objective
@@ -101,7 +108,7 @@ def register_members(plugins: Sequence[str] = ()) -> None:
         InputError: if a plugin cannot be imported.
     """
     for package in FAMILIES:
-        for module in pkgutil.iter_modules(package.__path__, f"{package.__name__}."):
+        for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
             importlib.import_module(module.name)
     for plugin in plugins:
         try:

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from praesidium.experiments.replay import Counts, Replay
+from praesidium.experiments.replay import Counts, Replay, residual
 from praesidium.hedging.rollout import Scene
 from praesidium.policies.policy import TrainableRule
 from praesidium.stopwatch import phase
@@ -71,8 +71,11 @@ class Tail:
         return self.risks.view(self.replicas, -1)
 
     def scale(self) -> Float[Tensor, "replicas environments"]:
-        """Derivative of each risk in a factor on all positions: each loss is owed - gain, and gain is proportional."""
-        return self._sum_by_group(self.weights * (self.losses - self.scene.owed))
+        """Derivative of each risk in a factor on all positions."""
+        if self.scene.proportional:  # each loss is owed - gain
+            return self._sum_by_group(self.weights * (self.losses - self.scene.owed))
+        leaf = self._leaf("scale", lambda: self._each(lambda replay: replay.scale()))
+        return self._sum_by_group(self.weights * leaf)
 
     def head(self) -> Float[Tensor, "replicas environments parameters"]:
         """Gradient of each risk in the head: for each output, the weights and the bias.
@@ -118,7 +121,7 @@ class Tail:
 
     def residual(self) -> Float[Tensor, "replicas environments"]:
         """Mean square distance of the positions from delta."""
-        leaf = self._leaf("residual", lambda: (self.held - self.scene.state.delta).square().mean(0))
+        leaf = self._leaf("residual", lambda: residual(self.held, self.scene))
         return self._sum_by_group(self._shares() * leaf)
 
     def moments(
@@ -151,11 +154,15 @@ class Tail:
         weights = None if ways is None else self._by_environment(self.weights.detach())
         with phase("backward"):
             for span, replay in self._replayed(graph=ways is not None or "head" in counts):
-                head, residual, features = (padded.get(name) for name in ("head", "residual", "features"))
+                head, features = padded.get("head"), padded.get("features")
+                scale, distance = (
+                    padded[name][..., span] if name in padded else None for name in ("scale", "residual")
+                )
                 wanted = Counts(
                     losses=padded["losses"][..., span],
                     head=None if head is None else head[..., span, :],
-                    residual=None if residual is None else residual[..., span],
+                    scale=scale,
+                    residual=distance,
                     features=None if features is None else features[..., span, :, :].movedim(-2, 0),
                     shares=None if weights is None else weights[..., span],
                     ways=None if ways is None else self._directions(ways),
@@ -178,6 +185,10 @@ class Tail:
         return self._leaf(
             "head", lambda: self._flat(torch.cat([one.head() for _, one in self._replayed(graph=True)], dim=-2))
         )
+
+    def _each(self, ask: Callable[[Replay], Tensor]) -> Float[Tensor, " tail"]:
+        """A number of each episode, asked of its replay."""
+        return self._flat(torch.cat([ask(one).detach() for _, one in self._replayed(graph=False)], dim=-1))
 
     def _leaf(self, name: str, make: Callable[[], Tensor]) -> Tensor:
         if name not in self.leaves:

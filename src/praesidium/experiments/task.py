@@ -193,7 +193,7 @@ class _Rolled:
     values: Tensor
     scales: list[float | Sequence[float]]
 
-    def take(self, where: Tensor) -> tuple[Scene, Float[Tensor, "steps chosen"]]:
+    def take(self, where: Tensor) -> tuple[Scene, Float[Tensor, "steps chosen *instruments"]]:
         """Scene and positions of episodes by their rising numbers."""
         held = _gather([one for _, one in self.parts], where)
         if self.whole is not None:
@@ -206,7 +206,7 @@ class _Rolled:
         return Scene.join(chosen), held
 
 
-def _gather(parts: Sequence[Tensor], where: Tensor) -> Float[Tensor, "steps chosen"]:
+def _gather(parts: Sequence[Tensor], where: Tensor) -> Float[Tensor, "steps chosen *instruments"]:
     """Columns by their rising numbers, counted through all parts; the parts are never joined."""
     counts = [one.shape[1] for one in parts]
     ends = torch.tensor(counts, device=where.device).cumsum(0)

@@ -84,5 +84,5 @@ def _facts(fitted: Fitted, reference: float) -> dict[str, Any]:
 
 
 def _deltas(scenes: Sequence[Scene], level: float) -> list[float]:
-    """Risk of the delta hedge in each training environment."""
-    return [cvar(one.losses(one.state.delta), level=level).item() for one in scenes]
+    """Risk of the textbook hedge in each training environment."""
+    return [cvar(one.losses(one.state.within(one.state.hedge)), level=level).item() for one in scenes]

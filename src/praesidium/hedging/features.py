@@ -7,22 +7,26 @@ prices up to t alone.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from praesidium.hedging.instruments import Contract
 from praesidium.hedging.liability import Liability
-from praesidium.hedging.volatility import log_returns, realized_volatility, trailing
 from praesidium.markets.paths import Paths
+from praesidium.markets.trailing import log_returns, realized_volatility, trailing
 
 WINDOW = 20
 
 
 @dataclass(frozen=True)
 class Glimpse:
-    """The paths and the Greeks of the liability on them, at times 0..horizon-1."""
+    """The paths and the Greeks of the liability on them, at times 0..horizon-1.
+
+    With several instruments also the vega of the liability, the contracts beside the spot, and the textbook hedge.
+    """
 
     paths: Paths
     liability: Liability
@@ -30,6 +34,9 @@ class Glimpse:
     volatility: Float[Tensor, "steps paths"]
     delta: Float[Tensor, "steps paths"]
     gamma: Float[Tensor, "steps paths"]
+    vega: Float[Tensor, "steps paths"] | None = None
+    contracts: list[Contract] = field(default_factory=list)
+    textbook: Float[Tensor, "steps paths instruments"] | None = None
 
     @property
     def spot(self) -> Float[Tensor, "steps paths"]:

@@ -6,50 +6,83 @@ from abc import abstractmethod
 
 import torch
 from jaxtyping import Float
-from pydantic import Field
 from torch import Tensor
 
 from praesidium.component import Component
-from praesidium.pricing import black_scholes
+from praesidium.hedging.conditions import Conditions, Greeks
+from praesidium.markets.paths import Paths
 
 
 class Liability(Component):
-    """A claim sold at inception and paid at maturity. All values in units of the spot at inception."""
+    """A claim sold at inception and paid at maturity. All values in units of the spot at inception.
+
+    The hooks (:meth:`summary`, :meth:`days_left`, :meth:`marks`, :meth:`owed`, :meth:`vega`) are those of a claim that
+    does not look back and matures with the episode; others override them.
+    """
 
     @abstractmethod
-    def payoff(self, spot: Float[Tensor, "rebalances paths"]) -> Float[Tensor, " paths"]:
-        """What is paid at maturity (at least 0), given the spot at times 0..horizon."""
+    def payoff(self, paths: Paths) -> Float[Tensor, " paths"]:
+        """What is paid at maturity, given prices at times 0..horizon; negative where the buyer pays."""
 
     @abstractmethod
-    def value(self, spot: Tensor, tau: Tensor, volatility: Tensor) -> Tensor:
-        """Black-Scholes value with ``tau`` years left; at ``tau = 0`` the payoff."""
+    def value(self, at: Conditions) -> Tensor:
+        """Value under the conditions, by the Black-Scholes model; at ``tau = 0`` the payoff."""
 
     @abstractmethod
-    def greeks(self, spot: Tensor, tau: Tensor, volatility: Tensor) -> tuple[Tensor, Tensor]:
-        """Black-Scholes delta and gamma of the claim (of the buyer: a call has positive delta)."""
+    def greeks(self, at: Conditions) -> Greeks:
+        """Black-Scholes delta and gamma."""
 
     @abstractmethod
     def log_moneyness(self, spot: Tensor) -> Tensor:
         """Log of spot over strike."""
 
+    def vega(self, at: Conditions) -> Tensor:
+        """Change of the value with the volatility of the spot; by differentiation."""
+        with torch.enable_grad():
+            level = at.level.detach().expand_as(at.spot).clone().requires_grad_()
+            value = self.value(_with_level(at, level))
+            return torch.autograd.grad(value.sum(), level)[0]
 
-class EuropeanCall(Liability, kind="european_call"):
-    """European call with a fixed strike; interest rate zero.
+    def summary(self, paths: Paths) -> Float[Tensor, "rebalances paths"] | None:
+        """What the claim remembers at times 0..horizon of the prices up to then."""
+        return None
 
-    Attributes:
-        strike: in units of the spot at inception; 1 is at the money.
-    """
+    def days_left(self, horizon: int) -> list[int]:
+        """Days to maturity at times 0..horizon."""
+        return list(range(horizon, -1, -1))
 
-    strike: float = Field(default=1.0, gt=0)
+    def conditions(self, paths: Paths, level: Float[Tensor, "rebalances paths"] | None = None) -> Conditions:
+        """Conditions at times 0..horizon, at the volatility of the marks if no other is given."""
+        level = paths.implied if level is None else level
+        return Conditions.along(paths, self.days_left(paths.horizon), level, self.summary(paths))
 
-    def payoff(self, spot: Float[Tensor, "rebalances paths"]) -> Float[Tensor, " paths"]:
-        return (spot[-1] - self.strike).clamp(min=0)
+    def marks(self, paths: Paths) -> Float[Tensor, "rebalances paths"]:
+        """Value along the paths, in money of inception; the last one is the payoff."""
+        value = self.value(self.conditions(paths))
+        value = torch.cat([value[:-1], self.payoff(paths).unsqueeze(0)])
+        return value if paths.discount is None else value * paths.discount
 
-    def value(self, spot: Tensor, tau: Tensor, volatility: Tensor) -> Tensor:
-        return black_scholes.price(spot, self.strike, tau, volatility)
+    def owed(self, paths: Paths) -> Float[Tensor, " paths"]:
+        """Payoff less premium, in money of inception: the last mark less the first."""
+        payoff = self.payoff(paths)
+        if paths.discount is not None:
+            payoff = payoff * paths.discount[-1]
+        return payoff - self.value(self.conditions(paths).at(0))
 
-    def greeks(self, spot: Tensor, tau: Tensor, volatility: Tensor) -> tuple[Tensor, Tensor]:
-        return black_scholes.greeks(spot, self.strike, tau, volatility)
 
-    def log_moneyness(self, spot: Tensor) -> Tensor:
-        return torch.log(spot / self.strike)
+def by_differentiation(liability: Liability, at: Conditions) -> Greeks:
+    """Delta and gamma of a claim whose value is known: its derivatives, where it has no handier formula."""
+    with torch.enable_grad():
+        spot = at.spot.detach().clone().requires_grad_()
+        value = liability.value(_with_spot(at, spot))
+        (delta,) = torch.autograd.grad(value.sum(), spot, create_graph=True)
+        (gamma,) = torch.autograd.grad(delta.sum(), spot, allow_unused=True, materialize_grads=True)
+    return Greeks(delta.detach(), gamma)
+
+
+def _with_level(at: Conditions, level: Tensor) -> Conditions:
+    return Conditions(**{**vars(at), "level": level})
+
+
+def _with_spot(at: Conditions, spot: Tensor) -> Conditions:
+    return Conditions(**{**vars(at), "spot": spot})

@@ -14,6 +14,7 @@ from torch import Tensor
 from praesidium.component import Component
 from praesidium.markets.market import TRADING_DAYS
 from praesidium.markets.paths import Paths
+from praesidium.markets.trailing import log_returns, realized_volatility
 
 Parameters = dict[str, float]
 
@@ -115,29 +116,6 @@ class Forecast(GreekVolatility, kind="forecast"):
             level = self.decay * level + (1 - self.decay) * square
             levels.append(level)
         return torch.stack(levels)
-
-
-def log_returns(paths: Paths) -> Float[Tensor, "periods paths"]:
-    """Log return of each period, history included."""
-    return paths.spot.log().diff(dim=0)
-
-
-def realized_volatility(paths: Paths, window: int) -> Float[Tensor, "steps paths"]:
-    """Annualized root mean square of the last ``window`` log returns, at times 0..horizon-1."""
-    return (trailing(log_returns(paths).square(), paths, window).mean(-1) / paths.dt).sqrt()
-
-
-def trailing(values: Float[Tensor, "periods paths"], paths: Paths, window: int) -> Float[Tensor, "steps paths window"]:
-    """The last ``window`` period values known at each of the times 0..horizon-1.
-
-    Raises:
-        ValueError: if the paths carry less history than the window.
-    """
-    if window > paths.lookback:
-        raise ValueError(
-            f"a trailing window of {window} periods needs as much history; the paths carry {paths.lookback}"
-        )
-    return values.unfold(0, window, 1)[paths.lookback - window : paths.lookback - window + paths.horizon]
 
 
 def _mean_variance(training: Sequence[Paths]) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import Protocol, runtime_checkable
 
@@ -82,6 +83,11 @@ class Paths:
             return None
         days = torch.arange(self.horizon + 1, dtype=self.spot.dtype, device=self.spot.device)
         return torch.exp(-self.rate * self.dt * days).unsqueeze(-1)
+
+    @property
+    def growth(self) -> float:
+        """What one unit of the spot becomes over a period by its dividends, which buy more of it."""
+        return math.exp(self.dividend * self.dt)
 
     def carried(self, rate: float, dividend: float) -> Paths:
         """Martingales as prices in a world of interest and dividends: they drift by rate - dividend a year."""

@@ -25,8 +25,11 @@ class EncoderNetwork(nn.Module, ABC):
         """What can be computed for all times before the rollout; each tensor has time first."""
 
     @abstractmethod
-    def step(self, prepared: tuple[Tensor, ...], inventory: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch width"]:
-        """Head input of one day from that day's slice and the standardized inventory, or of all days at once."""
+    def step(self, prepared: tuple[Tensor, ...], inventory: Tensor) -> Float[Tensor, "*batch width"]:
+        """Head input of one day from that day's slice and the standardized inventory, or of all days at once.
+
+        The inventory has an axis for the instruments where there are several.
+        """
 
 
 class Encoder(Component):
@@ -46,13 +49,25 @@ class Encoder(Component):
     def build(self, sizes: Sizes, *, seed: int) -> EncoderNetwork:
         """The network, with initial values that depend on the seed alone."""
 
+    def _body(self, inputs: int, name: str, sizes: Sizes, seed: int) -> Body:
+        """A perceptron on features and the inventory in all instruments."""
+        return Body(
+            inputs,
+            self.width,
+            self.depth,
+            seed=seed,
+            name=name,
+            inventory=sizes.instruments,
+            activation=self.activation,
+        )
+
 
 class Joint(Encoder, kind="joint"):
     """One perceptron on all features and the inventory: the standard deep hedge (Buehler et al. 2019)."""
 
     def build(self, sizes: Sizes, *, seed: int) -> EncoderNetwork:
         inputs = sizes.phi + sizes.context
-        body = Body(inputs, self.width, self.depth, seed=seed, name="joint", activation=self.activation)
+        body = self._body(inputs, "joint", sizes, seed)
         return Sequential(body, "features")
 
 
@@ -60,8 +75,7 @@ class PhiOnly(Encoder, kind="phi_only"):
     """Structural features and the inventory; blind to the regime."""
 
     def build(self, sizes: Sizes, *, seed: int) -> EncoderNetwork:
-        body = Body(sizes.phi, self.width, self.depth, seed=seed, name="phi", activation=self.activation)
-        return Sequential(body, "phi")
+        return Sequential(self._body(sizes.phi, "phi", sizes, seed), "phi")
 
 
 class ContextOnly(Encoder, kind="r_only"):
@@ -85,7 +99,7 @@ class Split(Encoder, kind="split"):
     modulation: float = Field(default=0.25, ge=0, lt=1)
 
     def build(self, sizes: Sizes, *, seed: int) -> EncoderNetwork:
-        phi = Body(sizes.phi, self.width, self.depth, seed=seed, name="phi", activation=self.activation)
+        phi = self._body(sizes.phi, "phi", sizes, seed)
         context = _context(sizes, self.width, max(1, self.depth - 1), seed, self.activation)
         factor = Dense(self.width, self.width, stream(seed, "init", "factor"), hidden=True)
         return Modulated(phi, context, factor, self.modulation)
@@ -93,7 +107,7 @@ class Split(Encoder, kind="split"):
 
 def _context(sizes: Sizes, width: int, depth: int, seed: int, activation: Activation) -> Body:
     """A body on the regime features, which do not depend on the inventory."""
-    return Body(sizes.context, width, depth, seed=seed, name="context", inventory=False, activation=activation)
+    return Body(sizes.context, width, depth, seed=seed, name="context", inventory=0, activation=activation)
 
 
 class Sequential(EncoderNetwork):
@@ -106,7 +120,7 @@ class Sequential(EncoderNetwork):
     def prepare(self, state: State) -> tuple[Tensor, ...]:
         return (self.body.prepare(getattr(state, self.inputs)),)
 
-    def step(self, prepared: tuple[Tensor, ...], inventory: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch width"]:
+    def step(self, prepared: tuple[Tensor, ...], inventory: Tensor) -> Float[Tensor, "*batch width"]:
         return self.body.advance(prepared[0], inventory)
 
 
@@ -123,5 +137,5 @@ class Modulated(EncoderNetwork):
         factor = torch.add(regime.new_tensor(1 - self.modulation), torch.sigmoid(2 * regime), alpha=2 * self.modulation)
         return self.phi.prepare(state.phi), factor
 
-    def step(self, prepared: tuple[Tensor, ...], inventory: Float[Tensor, "*batch"]) -> Float[Tensor, "*batch width"]:
+    def step(self, prepared: tuple[Tensor, ...], inventory: Tensor) -> Float[Tensor, "*batch width"]:
         return self.phi.advance(prepared[0], inventory) * prepared[1]

@@ -10,7 +10,7 @@ from praesidium.policies.policy import Policy, Sizes
 
 
 class Delta(Policy, kind="delta"):
-    """q_t = Black-Scholes delta, traded to in full every day.
+    """q_t = Black-Scholes delta, traded to in full every day; in every asset of a claim on several.
 
     Source: Black and Scholes 1973.
     """
@@ -18,6 +18,6 @@ class Delta(Policy, kind="delta"):
     def build(self, sizes: Sizes, *, seed: int) -> Delta:
         return self
 
-    def positions(self, state: State) -> Float[Tensor, "steps paths"]:
+    def positions(self, state: State) -> Float[Tensor, "steps paths *instruments"]:
         """The delta of the liability."""
-        return state.delta
+        return state.hedge

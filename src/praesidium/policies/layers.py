@@ -50,7 +50,7 @@ class Dense(nn.Module):
 
 
 class Body(nn.Module):
-    """A perceptron on standardized features and, if it has one, the inventory.
+    """A perceptron on standardized features and the inventory in as many instruments as it is told, or none.
 
     The share of the first layer that does not depend on the inventory is computed for all times at once
     (:meth:`prepare`); only the rest runs day by day (:meth:`advance`).
@@ -64,14 +64,16 @@ class Body(nn.Module):
         *,
         seed: int,
         name: str,
-        inventory: bool = True,
+        inventory: int = 1,
         activation: Activation = "silu",
     ) -> None:
         super().__init__()
         generator = stream(seed, "init", name)
         self.activation = ACTIVATIONS[activation]
         self.first = Dense(inputs, width, generator)
-        self.inventory = Dense(1, width, generator, gain=max(inputs, 1) ** -0.5).weight if inventory else None
+        gain = max(inputs, 1) ** -0.5 * inventory**0.5
+        self.inventory = Dense(inventory, width, generator, gain=gain).weight if inventory else None
+        self.several = inventory > 1
         self.rest = nn.ModuleList(Dense(width, width, generator, hidden=True) for _ in range(depth - 1))
 
     def prepare(self, features: Float[Tensor, "*batch inputs"]) -> Float[Tensor, "*batch width"]:
@@ -79,11 +81,13 @@ class Body(nn.Module):
         return self.first(features)
 
     def advance(
-        self, prepared: Float[Tensor, "*batch width"], inventory: Float[Tensor, "*batch"] | None = None
+        self, prepared: Float[Tensor, "*batch width"], inventory: Tensor | None = None
     ) -> Float[Tensor, "*batch width"]:
-        """Features of one day, or of all days whose inventory is known."""
+        """Features of one day, or of all days whose inventory is known; with an axis for several instruments."""
         if self.inventory is None or inventory is None:
             hidden = self.activation(prepared.clone())
+        elif self.several:
+            hidden = self.activation(prepared + inventory @ self.inventory)
         else:
             hidden = self.activation(torch.addcmul(prepared, inventory.unsqueeze(-1), self.inventory))
         for layer in self.rest:

@@ -30,9 +30,8 @@ class Neural(Policy, kind="neural"):
     output: Output = Residual()
 
     def build(self, sizes: Sizes, *, seed: int) -> NeuralRule:
-        head = self.head.build(
-            self.encoder.width, self.output.outputs, sizes.environments, seed=seed, gain=self.output.gain
-        )
+        outputs = self.output.outputs * sizes.instruments
+        head = self.head.build(self.encoder.width, outputs, sizes.environments, seed=seed, gain=self.output.gain)
         return NeuralRule(self.encoder.build(sizes, seed=seed), head, self.output)
 
 
@@ -43,25 +42,34 @@ class NeuralRule(TrainableRule):
         super().__init__()
         self.encoder, self.head, self.output = encoder, head, output
 
-    def positions(self, state: State) -> Float[Tensor, "steps *replicas paths"]:
-        if not torch.is_grad_enabled():
+    def positions(self, state: State) -> Float[Tensor, "steps *replicas paths *instruments"]:
+        if not torch.is_grad_enabled() and state.anchor is None and state.limits is None:
             done = native.positions(self.encoder, self.head, self.output, state)
             if done is not None:
                 return done
         mean, deviation = state.inventory
-        position, held = torch.zeros_like(state.delta[0]), []
+        position, held = torch.zeros_like(state.hedge[0]), []
         block = max(1, ROWS // position.numel())
         for first in range(0, len(state.delta), block):
             days = state.days(slice(first, first + block))
             prepared = self.encoder.prepare(days)
-            for day, delta in enumerate(days.delta):
+            for day, textbook in enumerate(days.hedge):
+                position = position if days.kept is None else position * days.kept[day]
                 features = self.encoder.step(tuple(part[day] for part in prepared), (position - mean) / deviation)
-                position = self.output.position(self.head(features, state.environment), delta, position)
+                position = self._position(self.head(features, state.environment), textbook, position, state)
                 held.append(position)
         return torch.stack(held)
 
-    def decide(self, state: State, held: Float[Tensor, "steps *replicas paths"]) -> Decisions:
+    def decide(self, state: State, held: Float[Tensor, "steps *replicas paths *instruments"]) -> Decisions:
         mean, deviation = state.inventory
+        if state.kept is not None:
+            held = held * state.kept.view(len(held), *[1] * (held.ndim - 2), -1)
         features = self.encoder.step(self.encoder.prepare(state), (held - mean) / deviation)
         outputs = self.head(features, state.environment)
-        return Decisions(self.output.position(outputs, state.delta, held), outputs, features)
+        return Decisions(self._position(outputs, state.hedge, held, state), outputs, features)
+
+    def _position(self, outputs: Tensor, textbook: Tensor, held: Tensor, state: State) -> Tensor:
+        if state.anchor is not None:
+            outputs = outputs.unflatten(-1, (textbook.shape[-1], -1))
+        wanted = self.output.position(outputs, textbook, held)
+        return wanted if state.limits is None else state.limits.apply(wanted, held)

@@ -16,6 +16,6 @@ class NoHedge(Policy, kind="no_hedge"):
     def build(self, sizes: Sizes, *, seed: int) -> NoHedge:
         return self
 
-    def positions(self, state: State) -> Float[Tensor, "steps paths"]:
+    def positions(self, state: State) -> Float[Tensor, "steps paths *instruments"]:
         """Zero, always."""
-        return torch.zeros_like(state.delta)
+        return torch.zeros_like(state.hedge)

@@ -22,11 +22,13 @@ class Sizes:
         phi: number of structural features.
         context: number of regime features.
         environments: number of training environments.
+        instruments: number of instruments, the spot among them.
     """
 
     phi: int
     context: int
     environments: int
+    instruments: int = 1
 
 
 class Decisions(NamedTuple):
@@ -38,7 +40,7 @@ class Decisions(NamedTuple):
         features: what the head saw.
     """
 
-    positions: Float[Tensor, "steps *replicas paths"]
+    positions: Float[Tensor, "steps *replicas paths *instruments"]
     outputs: Float[Tensor, "steps *replicas paths outputs"]
     features: Float[Tensor, "steps *replicas paths width"]
 
@@ -51,11 +53,11 @@ class TrainableRule(nn.Module, ABC):
     """
 
     @abstractmethod
-    def positions(self, state: State) -> Float[Tensor, "steps *replicas paths"]:
+    def positions(self, state: State) -> Float[Tensor, "steps *replicas paths *instruments"]:
         """Roll the rule forward: the position of one day is the inventory of the next."""
 
     @abstractmethod
-    def decide(self, state: State, held: Float[Tensor, "steps *replicas paths"]) -> Decisions:
+    def decide(self, state: State, held: Float[Tensor, "steps *replicas paths *instruments"]) -> Decisions:
         """Decisions of all days at once, given what was held before each."""
 
 

@@ -27,10 +27,10 @@ class WhalleyWilmott(Policy, kind="whalley_wilmott"):
     def build(self, sizes: Sizes, *, seed: int) -> WhalleyWilmott:
         return self
 
-    def positions(self, state: State) -> Float[Tensor, "steps paths"]:
+    def positions(self, state: State) -> Float[Tensor, "steps paths *instruments"]:
         """The position nearest to the last one within the band."""
-        width = (1.5 * state.cost_rate * state.spot * state.gamma.square() / self.risk_aversion) ** (1 / 3)
-        return follow(state.delta - width, state.delta + width)
+        width = (1.5 * state.current_rate * state.spot * state.gamma.square() / self.risk_aversion) ** (1 / 3)
+        return state.book(follow(state.delta - width, state.delta + width))
 
 
 def follow(low: Float[Tensor, "steps paths"], high: Float[Tensor, "steps paths"]) -> Float[Tensor, "steps paths"]:
