@@ -56,7 +56,7 @@ def test_limits_that_exclude_the_empty_book_are_refused():
 
 @pytest.mark.parametrize("kind", sorted(Policy.registry))
 def test_every_policy_keeps_them_in_every_instrument(kind, optioned):
-    builder = StateSettings().fit([optioned], EuropeanCall(), (NEAR, FAR), LIMITS)
+    builder = StateSettings(revalue=True).fit([optioned], EuropeanCall(), (NEAR, FAR), LIMITS)
     rule = Policy.registry[kind]().build(Sizes(4, 5, 2, instruments=3), seed=1)
     rule = rule.double() if isinstance(rule, torch.nn.Module) else rule
     (episode,) = Trial.make(optioned, builder, 1e-3).episodes(rule)

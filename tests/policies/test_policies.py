@@ -6,10 +6,13 @@ from itertools import product
 import pytest
 import torch
 
+from praesidium.hedging.liabilities.european_call import EuropeanCall
+from praesidium.hedging.state_builder import StateSettings
 from praesidium.policies import neural
 from praesidium.policies.encoders import Encoder
 from praesidium.policies.heads import Head
 from praesidium.policies.neural import Neural
+from praesidium.policies.option_hedge import OptionHedge
 from praesidium.policies.outputs import Output
 from praesidium.policies.policy import Policy, Sizes
 from praesidium.training.parameters import Parameters
@@ -20,7 +23,8 @@ NETWORKS = [
     Neural(encoder=Encoder.registry[encoder](width=6), head=Head.registry[head](), output=Output.registry[output]())
     for encoder, head, output in product(sorted(Encoder.registry), sorted(Head.registry), sorted(Output.registry))
 ]
-POLICIES = [member() for kind, member in sorted(Policy.registry.items()) if kind != "neural"] + NETWORKS
+RULES = [member() for kind, member in sorted(Policy.registry.items()) if kind != "neural"]
+SPOT_ONLY = [rule for rule in RULES if not isinstance(rule, OptionHedge)] + NETWORKS
 
 
 def name_of(policy):
@@ -29,7 +33,13 @@ def name_of(policy):
 
 
 each_network = pytest.mark.parametrize("network", NETWORKS, ids=name_of)
-each_policy = pytest.mark.parametrize("policy", POLICIES, ids=name_of)
+each_policy = pytest.mark.parametrize("policy", SPOT_ONLY, ids=name_of)
+
+
+@pytest.fixture(scope="module")
+def builder(calm, wild):
+    """Keeps what rules need that value the claim anew."""
+    return StateSettings(revalue=True).fit([calm, wild], EuropeanCall())
 
 
 def built(policy, seed=3):

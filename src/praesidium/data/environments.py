@@ -13,7 +13,7 @@ from pydantic import Field, PositiveInt, model_validator
 from praesidium.component import Component, unknown
 from praesidium.data.frictions import NONE, Frictions
 from praesidium.data.windows import WindowEpisodes
-from praesidium.markets.paths import Paths
+from praesidium.markets.paths import Paths, Smile
 
 
 @runtime_checkable
@@ -36,6 +36,7 @@ class Source:
         windows: real episodes by calendar window, where the data set has any.
         window_cost_rate: proportional cost of trading in them.
         window_frictions: what else is charged in them.
+        smile: volatility at other strikes, the same in all paths; without one it is the same for all strikes.
         report: what was fitted and what is missing, as plain data for the record.
     """
 
@@ -43,6 +44,7 @@ class Source:
     windows: Mapping[str, WindowEpisodes] = field(default_factory=dict)
     window_cost_rate: float = 0.0
     window_frictions: Frictions = NONE
+    smile: Smile | None = None
     report: Mapping[str, Any] = field(default_factory=dict)
 
 

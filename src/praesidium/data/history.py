@@ -109,7 +109,7 @@ class Historical(DataSet, kind="historical"):
         }
         windows, missing = self._real_windows(prices, gjr)
         report = self._report(prices, gjr, segments, simulators, pools, windows, missing)
-        return Source(simulators, windows, self.window_cost_rate, self.window_frictions, report)
+        return Source(simulators, windows, self.window_cost_rate, self.window_frictions, report=report)
 
     def _calm(self, prices: Prices) -> NDArray[np.bool_]:
         """Days up to the end of training that lie in no window."""

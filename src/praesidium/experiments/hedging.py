@@ -12,6 +12,7 @@ from torch import nn
 
 from praesidium.component import InputError
 from praesidium.experiments import store
+from praesidium.experiments.choosing import choose
 from praesidium.experiments.evaluation import evaluate
 from praesidium.experiments.probing import probe
 from praesidium.experiments.scenes import Preparation, prepare
@@ -48,7 +49,10 @@ def perform(
     sizes = sizes_of(study)
     rules = [one.policy.build(sizes, seed=seed) for one, seed in zip(studies, seeds, strict=True)]
     trained: Sequence[dict[str, Any] | FloatingPointError] = [{} for _ in rules]
-    if isinstance(rules[0], nn.Module):
+    if any(one.choice is not None for one in studies):
+        found = [choose(one, prepared, sizes, seed) for one, seed in zip(studies, seeds, strict=True)]
+        rules, trained = [rule for rule, _ in found], [facts for _, facts in found]
+    elif isinstance(rules[0], nn.Module):
         trained = train(studies, seeds, [_trainable(rule) for rule in rules], runs, prepared)
     each = (time.perf_counter() - begun) / len(runs)
     for one, rule, run, facts in zip(studies, rules, runs, trained, strict=True):

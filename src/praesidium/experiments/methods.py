@@ -25,11 +25,31 @@ class Method:
 FREE = ("policy=joint_free",)  # the standard deep hedge: one network for everything, its output is the position
 RESIDUAL = ("policy=joint_residual",)  # the same network, its output is added to delta
 SPLIT = ("policy=neural",)  # the regime may scale the structural features within bounds; added to delta
+REVALUE = "state.revalue=true"
+OPTION = "instruments=[{kind: listed_option, days: 120}]"  # at the money, twice as long as the claim
+
+
+def _tuned(policy: str, setting: str, values: str, *more: str) -> Method:
+    """A rule whose setting is chosen on the validation environments."""
+    choice = f"choice={{setting: {setting}, values: [{values}]}}"
+    return Method((f"policy={policy}", choice, *more), f"{policy}, {setting} chosen on validation")
+
 
 METHODS = {
     "no_hedge": Method(("policy=no_hedge",), "the liability runs naked"),
     "delta": Method(("policy=delta",), "Black-Scholes delta, every day"),
+    "leland": Method(("policy=leland", REVALUE), "delta at a volatility that pays for the trading"),
+    "minimum_variance": Method(("policy=minimum_variance", REVALUE), "delta that expects volatility to move"),
     "whalley_wilmott": Method(("policy=whalley_wilmott",), "no-trade band around delta"),
+    "zakamouline": Method(("policy=zakamouline", REVALUE), "no-trade band around a delta of higher volatility"),
+    "delta_gamma": Method(("policy=delta_gamma", OPTION), "spot and a listed option against gamma"),
+    "delta_vega": Method(("policy=delta_vega", OPTION), "spot and a listed option against vega"),
+    "leland_tuned": _tuned("leland", "multiplier", "0,0.25,0.5,1,2,4", REVALUE),
+    "minimum_variance_tuned": _tuned("minimum_variance", "slope", "-0.8,-0.6,-0.4,-0.3,-0.2,-0.1,0,0.1", REVALUE),
+    "whalley_wilmott_tuned": _tuned("whalley_wilmott", "risk_aversion", "30,100,300,1000,3000,10000,30000"),
+    "zakamouline_tuned": _tuned("zakamouline", "risk_aversion", "10,30,100,300,1000,3000,10000,30000", REVALUE),
+    "delta_gamma_tuned": _tuned("delta_gamma", "share", "0,0.1,0.2,0.35,0.5,0.75,1", OPTION),
+    "delta_vega_tuned": _tuned("delta_vega", "share", "0,0.1,0.2,0.35,0.5,0.75,1", OPTION),
     "erm": Method((*FREE, "objective=erm"), "the standard deep hedge"),
     "erm_pooled": Method((*FREE, "objective=erm", "risk.pooled=true"), "standard deep hedge, CVaR of all episodes"),
     "erm_reg": Method(
@@ -116,6 +136,12 @@ BENCHMARK = (
     "no_hedge",
     "delta",
     "whalley_wilmott",
+    "leland_tuned",
+    "minimum_variance_tuned",
+    "whalley_wilmott_tuned",
+    "zakamouline_tuned",
+    "delta_vega",
+    "delta_vega_tuned",
     "erm",
     "erm_reg",
     "groupdro",

@@ -19,7 +19,7 @@ from praesidium.hedging.instruments import Instrument
 from praesidium.hedging.liability import Liability
 from praesidium.hedging.limits import Limits
 from praesidium.hedging.rollout import Scene, Trial
-from praesidium.hedging.state import BY_DAY, KEPT
+from praesidium.hedging.state import BY_DAY, KEPT, Claim
 from praesidium.hedging.state_builder import StateBuilder, StateSettings
 from praesidium.markets.market import TRADING_DAYS
 from praesidium.markets.paths import Paths
@@ -133,7 +133,8 @@ class Preparation:
                 growth=math.exp(self.data.dividend / TRADING_DAYS),
                 **books,
             )
-            trials[name] = Trial(self.builder.assemble({**one, "spot": one["spot"][:-1]}), ledger)
+            state = self.builder.assemble({**one, "spot": one["spot"][:-1]}, claim=self._claim())
+            trials[name] = Trial(state, ledger)
         return trials, facts
 
     def _scenes(self, name: str, names: tuple[str, ...], episodes: int, *purpose: str | int) -> list[Scene]:
@@ -146,7 +147,7 @@ class Preparation:
         trained = [number if environment in self.data.train else None for number, environment in enumerate(names)]
         return [
             Scene(
-                self.builder.assemble(one, label),
+                self.builder.assemble(one, label, claim=self._claim()),
                 one["gains"],
                 one["owed"],
                 one.get("terms"),
@@ -192,6 +193,9 @@ class Preparation:
                     left=left,
                 )
             yield name, paths.carried(self.data.rate, self.data.dividend)
+
+    def _claim(self) -> Claim | None:
+        return self.builder.claim(1 / TRADING_DAYS, self.source.smile, self.data.rate, self.data.dividend)
 
     def _charges(self, environment: str) -> tuple[float, Frictions]:
         """What is charged there: the proportional cost, and the rest."""

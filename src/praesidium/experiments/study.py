@@ -14,7 +14,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.errors import HydraException
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
-from pydantic import Field, PositiveFloat, PositiveInt
+from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
 import praesidium.conf
 import praesidium.data
@@ -79,6 +79,29 @@ class Evaluation(Component):
     feature_spread: PositiveFloat = 0.12
 
 
+class Choice(Component):
+    """One setting of the policy, chosen by its validation risk before the policy is judged.
+
+    Attributes:
+        setting: name of the setting.
+        values: what it may be.
+    """
+
+    setting: str
+    values: tuple[float, ...] = Field(min_length=1)
+
+    def among(self, policy: Policy) -> dict[float, Policy]:
+        """The policy at each of the values.
+
+        Raises:
+            InputError: if the policy has no such setting, or a value is out of its bounds.
+        """
+        if self.setting not in type(policy).model_fields:
+            raise InputError(unknown("choice.setting", self.setting, type(policy).model_fields))
+        settings = policy.settings()
+        return {value: build(Policy, {**settings, self.setting: value}, where="policy") for value in self.values}
+
+
 class Study(Component):
     """Everything that decides the numbers of one data set and one method, up to the seed.
 
@@ -86,6 +109,7 @@ class Study(Component):
         plugins: modules to import first; what they define can be chosen like what is built in.
         instruments: what hedges may hold beside the spot.
         limits: bounds on positions and trades.
+        choice: a setting of a policy without parameters that is chosen on the validation environments.
     """
 
     plugins: tuple[str, ...] = ()
@@ -93,12 +117,21 @@ class Study(Component):
     liability: Liability = EuropeanCall()
     instruments: tuple[Instrument, ...] = ()
     limits: Limits | None = None
+    choice: Choice | None = None
     state: StateSettings = StateSettings()
     policy: Policy
     objective: Objective
     risk: TrainingRisk = TrainingRisk()
     train: Recipe = Recipe()
     evaluation: Evaluation = Evaluation()
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Study:
+        if self.choice is not None:
+            self.choice.among(self.policy)
+        if self.instruments and not self.state.greeks:
+            raise ValueError("instruments: the textbook hedge of several needs state.greeks=true")
+        return self
 
 
 def register_members(plugins: Sequence[str] = ()) -> None:

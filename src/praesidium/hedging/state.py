@@ -9,13 +9,35 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from praesidium.component import InputError
+from praesidium.hedging.conditions import Conditions, Greeks
+from praesidium.hedging.liability import Liability
 from praesidium.hedging.limits import Limits
+from praesidium.markets.paths import Smile
 
 ALWAYS = ("spot", "delta", "gamma", "features")
-SOMETIMES = ("anchor", "prices", "hedges", "vega", "spread")  # where there are several instruments, or a moving spread
+# Where there are several instruments, a moving spread, or rules that value the claim anew.
+SOMETIMES = ("anchor", "prices", "hedges", "vega", "spread", "volatility", "summary")
 BY_DAY_AND_PATH = (*ALWAYS, *SOMETIMES)
 BY_DAY = ("tau", "kept", "discount")
 KEPT = (*BY_DAY_AND_PATH, *BY_DAY, "cost_rate")  # all tensors of a state
+
+
+@dataclass(frozen=True)
+class Claim:
+    """The liability in its market, for rules that value it anew.
+
+    Attributes:
+        liability: what was sold.
+        dt: years between two times.
+        smile, rate, dividend: of the market.
+    """
+
+    liability: Liability
+    dt: float
+    smile: Smile | None
+    rate: float
+    dividend: float
 
 
 @dataclass(frozen=True)
@@ -36,11 +58,12 @@ class State:
         anchor: the textbook hedge in all instruments, the spot first; None where the spot is the only one.
         prices: of a unit of each instrument, in money of inception; None likewise.
         hedges: delta, gamma and vega of a unit of each instrument beside the spot; None likewise.
-        vega: of the liability; None likewise.
+        vega: of the liability; None likewise, unless the claim may be valued anew.
         spread: factor on the proportional cost; None where it is one everywhere.
         kept: zero where what was held before of an instrument has expired, else one; None where the spot is the only.
         discount: worth at inception of money at each time; None without interest.
         limits: bounds that every position keeps.
+        volatility, summary, claim: what it takes to value the claim at another volatility; None where nobody asks.
     """
 
     spot: Float[Tensor, "steps *replicas paths"]
@@ -60,6 +83,9 @@ class State:
     kept: Float[Tensor, "steps instruments"] | None = None
     discount: Float[Tensor, "steps *one"] | None = None
     limits: Limits | None = None
+    volatility: Float[Tensor, "steps *replicas paths"] | None = None
+    summary: Float[Tensor, "steps *replicas paths"] | None = None
+    claim: Claim | None = None
 
     @property
     def hedge(self) -> Float[Tensor, "steps *replicas paths *instruments"]:
@@ -76,6 +102,31 @@ class State:
         if self.anchor is None:
             return positions
         return torch.cat([positions.unsqueeze(-1), self.anchor[..., 1:]], dim=-1)
+
+    @property
+    def valued(self) -> tuple[Claim, Float[Tensor, "steps *replicas paths"]]:
+        """The claim and the volatility behind its Greeks.
+
+        Raises:
+            InputError: if the state does not keep them.
+        """
+        if self.claim is None or self.volatility is None:
+            raise InputError("state.revalue: false, but this policy values the claim anew; say state.revalue=true")
+        return self.claim, self.volatility
+
+    def greeks(self, volatility: Float[Tensor, "steps *replicas paths"]) -> Greeks:
+        """Delta and gamma of the claim at another volatility."""
+        claim, _ = self.valued
+        at = Conditions(
+            spot=self.spot,
+            tau=self.tau,
+            level=volatility,
+            summary=self.summary,
+            smile=claim.smile,
+            rate=claim.rate,
+            dividend=claim.dividend,
+        )
+        return claim.liability.greeks(at)
 
     def within(self, wanted: Tensor) -> Tensor:
         """The positions nearest to those wanted that keep the limits, day after day."""

@@ -17,9 +17,9 @@ from praesidium.hedging.features import FEATURES, Glimpse, stack
 from praesidium.hedging.instruments import Instrument, contracts_of, kept_of, spot_gains
 from praesidium.hedging.liability import Liability
 from praesidium.hedging.limits import Limits
-from praesidium.hedging.state import KEPT, State
+from praesidium.hedging.state import KEPT, Claim, State
 from praesidium.hedging.volatility import Forecast, GreekVolatility, Parameters
-from praesidium.markets.paths import Paths
+from praesidium.markets.paths import Paths, Smile
 
 
 class StateSettings(Component):
@@ -31,6 +31,7 @@ class StateSettings(Component):
         volatility: volatility behind the Greeks.
         greeks: whether there are any. Without a model delta and gamma are zero, and time is saved: for networks with
             free output that see no Greeks.
+        revalue: whether rules may value the claim at another volatility than that of the Greeks: Leland's, or a smile.
         clip: bound of standardized features, in training deviations.
     """
 
@@ -44,6 +45,7 @@ class StateSettings(Component):
     )
     volatility: GreekVolatility = Forecast()
     greeks: bool = True
+    revalue: bool = False
     clip: float = Field(default=8.0, gt=0)
 
     @field_validator("phi", "context")
@@ -66,6 +68,8 @@ class StateSettings(Component):
         shown = {"delta", "gamma_scaled"} & {*self.phi, *self.context}
         if shown and not self.greeks:
             raise ValueError(f"the features {', '.join(sorted(shown))} need greeks=true")
+        if self.revalue and not self.greeks:
+            raise ValueError("revalue=true needs greeks=true")
         return self
 
     def fit(
@@ -119,9 +123,11 @@ class StateBuilder:
             context = self.context(stack(self.settings.context, glimpse))
             parts["features"] = torch.cat([phi, context], dim=-1)
         parts["cost_rate"] = phi.new_full((phi.shape[1],), cost_rate)
-        return self.assemble(parts, environment)
+        return self.assemble(parts, environment, claim=self.claim(paths.dt, paths.smile, paths.rate, paths.dividend))
 
-    def assemble(self, parts: Mapping[str, Tensor], environment: int | None = None) -> State:
+    def assemble(
+        self, parts: Mapping[str, Tensor], environment: int | None = None, *, claim: Claim | None = None
+    ) -> State:
         """The state from its tensors, such as were kept of one that was built."""
         count, device = parts["spot"].shape[1], parts["spot"].device
         return State(
@@ -130,6 +136,7 @@ class StateBuilder:
             inventory=(self.inventory.mean[0], self.inventory.deviation[0]),
             environment=None if environment is None else torch.full((count,), environment, device=device),
             limits=self.limits,
+            claim=claim,
         )
 
     def clipped_share(self, paths: Paths) -> float:
@@ -165,21 +172,30 @@ class StateBuilder:
             limits=limits,
         )
 
+    def claim(self, dt: float, smile: Smile | None, rate: float, dividend: float) -> Claim | None:
+        """The liability in a market, if rules may value it anew."""
+        return Claim(self.liability, dt, smile, rate, dividend) if self.settings.revalue else None
+
     def _glimpse(self, paths: Paths) -> Glimpse:
         return glimpse_of(paths, self.liability, self.instruments, self.settings, self.parameters)
 
     def _beside(self, glimpse: Glimpse) -> dict[str, Tensor]:
-        """What there is only with several instruments."""
-        contracts = glimpse.contracts
-        if glimpse.textbook is None or glimpse.vega is None:
-            return {}
+        """What there is only with several instruments, or if the claim may be valued anew."""
+        contracts, parts = glimpse.contracts, {}
+        if glimpse.vega is not None:
+            parts["vega"] = glimpse.vega
+        if self.settings.revalue:
+            parts["volatility"] = glimpse.volatility
+            summary = self.liability.summary(glimpse.paths)
+            parts |= {} if summary is None else {"summary": summary[:-1]}
+        if glimpse.textbook is None:
+            return parts
         own, _ = spot_gains(glimpse.paths.episode, glimpse.paths.discount, 1.0)
         hedges = [torch.stack([one.delta, one.gamma, one.vega], dim=-1) for one in contracts]
-        return {
+        return parts | {
             "anchor": glimpse.textbook,
             "prices": torch.stack([own, *(one.price for one in contracts)], dim=-1),
             "hedges": torch.stack(hedges, dim=-2),
-            "vega": glimpse.vega,
             "kept": kept_of(contracts),
         }
 
@@ -202,16 +218,13 @@ def glimpse_of(
     level = torch.cat([volatility, volatility[-1:]])  # the last time is cut off
     at = replace(liability.conditions(paths, level).at(slice(None, -1)), tau=tau)
     greeks = liability.greeks(at)
+    own = Glimpse(paths, liability, tau, volatility, greeks.delta, greeks.gamma)
+    if instruments or settings.revalue:
+        own = replace(own, vega=liability.vega(at))
     if not instruments:
-        return Glimpse(paths, liability, tau, volatility, greeks.delta, greeks.gamma)
-    return Glimpse(
-        paths,
-        liability,
-        tau,
-        volatility,
-        greeks.delta,
-        greeks.gamma,
-        vega=liability.vega(at),
+        return own
+    return replace(
+        own,
         contracts=contracts_of(paths, instruments),
         textbook=torch.stack([greeks.delta, *(one.textbook(greeks) for one in instruments)], dim=-1),
     )
