@@ -12,6 +12,7 @@ from pydantic import Field, PositiveFloat, model_validator
 from praesidium.component import InputError, unknown
 from praesidium.data.environments import DataSet, Environment, Source
 from praesidium.data.frictions import NONE, Frictions
+from praesidium.data.liquidity import stressed_share
 from praesidium.data.prices import Prices
 from praesidium.data.sources import PriceSource
 from praesidium.data.splits import WINDOWS, IsoDate, Window, covered_segments, legal_starts, window_days
@@ -173,7 +174,15 @@ class Historical(DataSet, kind="historical"):
             },
             "tail_coverage": self._tail_coverage(prices, gjr, pools["training"]),
             "windows_missing": missing,
+            "liquidity": self._liquidity(prices),
         }
+
+    def _liquidity(self, prices: Prices) -> dict[str, float | None] | str:
+        """Share of each window's days in the highest quartile of illiquidity."""
+        if prices.volume is None:
+            return f"{prices.name} has no volumes, so that liquidity cannot be told"
+        days = {window.name: window_days(prices.dates, window) for window in self.windows}
+        return {name: stressed_share(prices, one) for name, one in days.items() if len(one)}
 
     def _tail_coverage(self, prices: Prices, gjr: GJR, pool: NDArray[np.float64]) -> dict[str, dict[str, Any]]:
         """Largest shock of each window against that of the training pool, which cannot simulate a larger one."""

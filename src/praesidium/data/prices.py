@@ -23,11 +23,13 @@ class Prices:
         dates: trading days, increasing, without time of day.
         close: closing price on each of them, in the unit of the source.
         name: what tables and file names call the asset.
+        volume: units traded on each of them; None where the source has none.
     """
 
     dates: pd.DatetimeIndex
     close: NDArray[np.float64]
     name: str
+    volume: NDArray[np.float64] | None = None
 
     def __post_init__(self) -> None:
         if self.close.shape != (len(self.dates),):
@@ -56,7 +58,7 @@ def read_staged(path: Path) -> Prices:
         if hashlib.sha256(content).hexdigest() != sha256:
             raise InputError(f"{path}: changed since it was staged; stage {source} again")
     table = read_table(content, path.name, allow_jumps=allow_jumps, episode=episode)
-    return Prices(table.dates, table.columns["close"], path.stem)
+    return Prices(table.dates, table.columns["close"], path.stem, table.columns.get("volume"))
 
 
 def sp500() -> Prices:
