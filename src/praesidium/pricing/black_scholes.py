@@ -1,118 +1,193 @@
-"""Black-Scholes value, delta and gamma of a call, at rate zero.
+"""Black-Scholes value of a call or a put, with its sensitivities of first order and its gamma.
 
-All functions broadcast over spot, strike, years to expiry and annual volatility. A call with no uncertainty left
-(no time, no volatility, or a spot or strike of zero) is worth its intrinsic value. Values and derivatives are finite
-there too, and far from the money, in single and double precision.
+All functions broadcast over spot, strike, years to expiry, annual volatility, and the continuous annual rates of
+interest and dividends. An option with no uncertainty left (no time, no volatility, or a spot or strike of zero) is
+worth its intrinsic value, that of the present values of spot and strike, and its sensitivities are those of the
+intrinsic value: at the kink the mean of both sides, without the point mass of gamma (and without its trace in vega,
+theta and the higher orders). Values and derivatives are finite there too, and far from the money, in single and double
+precision; only a number that does not fit the precision is infinite.
 
-Source: Black and Scholes 1973, with the discount factor 1.
+Source: Black and Scholes 1973; Merton 1973, with dividends.
 """
 
 from __future__ import annotations
 
-import math
-
 import torch
-from jaxtyping import Float
 from torch import Tensor
 
-EXPIRED = 1e-24  # total variance up to which only the intrinsic value is left; its inverse still fits single precision
+from praesidium.pricing.standardization import (
+    Amount,
+    Broadcast,
+    Number,
+    Right,
+    check_right,
+    exercise,
+    normal_cdf,
+    normal_density,
+    only_live,
+    present_value,
+    standardize,
+)
 
 
 def price(
-    spot: Float[Tensor, "*#shape"],
-    strike: Float[Tensor, "*#shape"] | float,
-    tau: Float[Tensor, "*#shape"] | float,
-    volatility: Float[Tensor, "*#shape"] | float,
-) -> Float[Tensor, "*shape"]:
-    """S N(d1) - K N(d2) with d1 = log(S/K) / w + w / 2, d2 = d1 - w, w = volatility sqrt(tau).
+    spot: Amount,
+    strike: Number,
+    tau: Number,
+    volatility: Number,
+    *,
+    rate: Number = 0.0,
+    dividend: Number = 0.0,
+    right: Right = "call",
+) -> Broadcast:
+    """Call: A N(d1) - B N(d2); put: B N(-d2) - A N(-d1).
+
+    A = S e^(-q tau) and B = K e^(-r tau) are present values, d1 = log(A/B) / w + w / 2, d2 = d1 - w, and
+    w = volatility sqrt(tau).
 
     Args:
-        spot: price of the underlying.
-        strike: in the unit of the spot.
+        spot: S, price of the underlying.
+        strike: K, in the unit of the spot.
         tau: years to expiry.
         volatility: annual.
+        rate: r, of interest, continuous, a year.
+        dividend: q, yield of the underlying, continuous, a year.
+        right: to buy (``call``) or to sell (``put``).
 
     Returns:
-        Value of one call, in the unit of the spot; never below the intrinsic value, also after rounding.
+        Value of one option, in the unit of the spot; never below the intrinsic value, also after rounding.
+
+    Raises:
+        InputError: if the right is neither of the two.
     """
-    S, K, d1, width, live = _standardize(spot, strike, tau, volatility)
+    check_right(right)
+    S, K, d1, width, *_, live = standardize(spot, strike, tau, volatility, rate, dividend)
     # The out-of-the-money side (the put, where S > K) keeps its digits in the wings; parity adds the rest.
-    in_the_money = S > K
-    side = torch.where(in_the_money, -1.0, 1.0).to(d1.dtype)
-    outside = (side * (S * _normal_cdf(side * d1) - K * _normal_cdf(side * (d1 - width)))).clamp(min=0)
-    value = outside + torch.where(in_the_money, S - K, 0)
-    return value if live is None else torch.where(live, value, torch.maximum(S - K, torch.zeros_like(d1)))
+    above = S > K
+    side = torch.where(above, -1.0, 1.0).to(d1.dtype)
+    outside = (side * (S * normal_cdf(side * d1) - K * normal_cdf(side * (d1 - width)))).clamp(min=0)
+    value = outside + (torch.where(above, S - K, 0) if right == "call" else torch.where(above, 0, K - S))
+    if live is None:
+        return value
+    exercised = S - K if right == "call" else K - S
+    return torch.where(live, value, torch.maximum(exercised, torch.zeros_like(d1)))
 
 
 def delta(
-    spot: Float[Tensor, "*#shape"],
-    strike: Float[Tensor, "*#shape"] | float,
-    tau: Float[Tensor, "*#shape"] | float,
-    volatility: Float[Tensor, "*#shape"] | float,
-) -> Float[Tensor, "*shape"]:
-    """N(d1), the units of spot that hedge one call; 1{S > K} at expiry, and one half at the money.
+    spot: Amount,
+    strike: Number,
+    tau: Number,
+    volatility: Number,
+    *,
+    rate: Number = 0.0,
+    dividend: Number = 0.0,
+    right: Right = "call",
+) -> Broadcast:
+    """dV/dS, the units of spot that hedge one option: e^(-q tau) N(d1) for a call, -e^(-q tau) N(-d1) for a put.
 
-    Args and shapes as in :func:`price`.
+    At expiry 1{S > K} and -1{S < K}, and half of it at the money. Args, shapes and errors as in :func:`price`.
     """
-    return _delta(*_standardize(spot, strike, tau, volatility))
+    check_right(right)
+    S, K, d1, *_, live = standardize(spot, strike, tau, volatility, rate, dividend)
+    return present_value(exercise(d1, S, K, live, right), dividend, tau)
 
 
 def gamma(
-    spot: Float[Tensor, "*#shape"],
-    strike: Float[Tensor, "*#shape"] | float,
-    tau: Float[Tensor, "*#shape"] | float,
-    volatility: Float[Tensor, "*#shape"] | float,
-) -> Float[Tensor, "*shape"]:
-    """n(d1) / (S w), the change of delta with the spot; 0 at expiry.
+    spot: Amount,
+    strike: Number,
+    tau: Number,
+    volatility: Number,
+    *,
+    rate: Number = 0.0,
+    dividend: Number = 0.0,
+    right: Right = "call",
+) -> Broadcast:
+    """d2V/dS2 = e^(-q tau) n(d1) / (S w), the change of delta with the spot, the same for both rights; 0 at expiry.
 
-    Args and shapes as in :func:`price`.
+    Args, shapes and errors as in :func:`price`.
     """
-    return _gamma(*_standardize(spot, strike, tau, volatility))
+    check_right(right)
+    _, _, d1, width, *_, live = standardize(spot, strike, tau, volatility, rate, dividend)
+    return present_value(_gamma(spot, d1, width, live), dividend, tau)
 
 
 def greeks(
-    spot: Float[Tensor, "*#shape"],
-    strike: Float[Tensor, "*#shape"] | float,
-    tau: Float[Tensor, "*#shape"] | float,
-    volatility: Float[Tensor, "*#shape"] | float,
-) -> tuple[Float[Tensor, "*shape"], Float[Tensor, "*shape"]]:
+    spot: Amount,
+    strike: Number,
+    tau: Number,
+    volatility: Number,
+    *,
+    rate: Number = 0.0,
+    dividend: Number = 0.0,
+    right: Right = "call",
+) -> tuple[Broadcast, Broadcast]:
     """:func:`delta` and :func:`gamma` from one d1."""
-    standardized = _standardize(spot, strike, tau, volatility)
-    return _delta(*standardized), _gamma(*standardized)
+    check_right(right)
+    S, K, d1, width, *_, live = standardize(spot, strike, tau, volatility, rate, dividend)
+    slope, curve = exercise(d1, S, K, live, right), _gamma(spot, d1, width, live)
+    return present_value(slope, dividend, tau), present_value(curve, dividend, tau)
 
 
-def _delta(S: Tensor, K: Tensor, d1: Tensor, width: Tensor, live: Tensor | None) -> Tensor:
-    value = _normal_cdf(d1)
-    return value if live is None else torch.where(live, value, 0.5 + 0.5 * (S - K).sign())
+def vega(
+    spot: Amount,
+    strike: Number,
+    tau: Number,
+    volatility: Number,
+    *,
+    rate: Number = 0.0,
+    dividend: Number = 0.0,
+    right: Right = "call",
+) -> Broadcast:
+    """dV/dvolatility = A n(d1) sqrt(tau), per unit of volatility (not per percent), the same for both rights.
 
-
-def _gamma(S: Tensor, K: Tensor, d1: Tensor, width: Tensor, live: Tensor | None) -> Tensor:
-    density = torch.exp(-0.5 * d1.square()) / math.sqrt(2 * math.pi)
-    if live is None:
-        return density / (S * width)
-    return torch.where(live, density / (torch.where(live, S, 1) * width), 0)
-
-
-def _standardize(
-    spot: Tensor, strike: Tensor | float, tau: Tensor | float, volatility: Tensor | float
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor | None]:
-    """S and K as tensors, d1, w, and where uncertainty is left, None for everywhere.
-
-    Elsewhere d1 and w are harmless numbers.
-
-    The inputs themselves are replaced there: a finite value could still carry an infinite derivative.
+    0 at expiry and at zero volatility. Args, shapes and errors as in :func:`price`.
     """
-    K, T, sigma = [x if isinstance(x, Tensor) else spot.new_tensor(x) for x in (strike, tau, volatility)]
-    width = sigma * T.sqrt()
-    some = min(width.numel(), spot.numel(), K.numel()) > 0
-    if some and min(width.amin() ** 2, spot.amin(), K.amin()) > EXPIRED:  # the usual case, at a fraction of the time
-        return spot, K, torch.log(spot / K) / width + 0.5 * width, width, None
-    live = (sigma.square() * T > EXPIRED) & (spot > 0) & (K > 0)
-    width = torch.where(live, sigma, 1) * torch.where(live, T, 1).sqrt()
-    moneyness = torch.log(torch.where(live, spot, 1) / torch.where(live, K, 1))
-    return spot, K, moneyness / width + 0.5 * width, width, live
+    check_right(right)
+    S, _, d1, _, T, _, live = standardize(spot, strike, tau, volatility, rate, dividend)
+    return only_live(S * normal_density(d1) * T.sqrt(), live)
 
 
-def _normal_cdf(x: Tensor) -> Tensor:
-    """N(x); unlike ``torch.special.ndtr`` exact to the last digits in the left tail."""
-    return 0.5 * torch.erfc(-math.sqrt(0.5) * x)
+def theta(
+    spot: Amount,
+    strike: Number,
+    tau: Number,
+    volatility: Number,
+    *,
+    rate: Number = 0.0,
+    dividend: Number = 0.0,
+    right: Right = "call",
+) -> Broadcast:
+    """-dV/dtau, the change of value as time passes, a year: -A n(d1) w / (2 tau) - r B N(d2) + q A N(d1) for a call.
+
+    For a put the last two are r B N(-d2) - q A N(-d1). Args, shapes and errors as in :func:`price`.
+    """
+    check_right(right)
+    S, K, d1, width, T, _, live = standardize(spot, strike, tau, volatility, rate, dividend)
+    decay = only_live(S * normal_density(d1) * width / (2 * T), live)
+    interest = rate * K * exercise(d1 - width, S, K, live, right)
+    return dividend * S * exercise(d1, S, K, live, right) - interest - decay
+
+
+def rho(
+    spot: Amount,
+    strike: Number,
+    tau: Number,
+    volatility: Number,
+    *,
+    rate: Number = 0.0,
+    dividend: Number = 0.0,
+    right: Right = "call",
+) -> Broadcast:
+    """dV/dr, per unit of the rate (not per percent): tau B N(d2) for a call, -tau B N(-d2) for a put.
+
+    Args, shapes and errors as in :func:`price`.
+    """
+    check_right(right)
+    S, K, d1, width, *_, live = standardize(spot, strike, tau, volatility, rate, dividend)
+    return tau * K * exercise(d1 - width, S, K, live, right)
+
+
+def _gamma(S: Tensor, d1: Tensor, width: Tensor, live: Tensor | None) -> Tensor:
+    if live is None:
+        return normal_density(d1) / (S * width)
+    return torch.where(live, normal_density(d1) / (torch.where(live, S, 1) * width), 0)
