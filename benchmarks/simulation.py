@@ -2,9 +2,11 @@
 
 One process, one thread, single precision; 61 times of spot and, for Heston, of variance; medians of alternating
 repeats. The terminal log prices of both sides are compared as well: only equal laws can be raced. Both Heston schemes
-are quadratic-exponential; pfhedge's leaves the martingale correction out. Merton has pfhedge's default jumps, one in
-most weeks, and the rare ones of this library's default. The last line is JSON: ``NAME_ratio`` is ours over pfhedge's,
-the smallest over the sizes, and ``heston`` alone has pfhedge's default parameters.
+are quadratic-exponential; pfhedge's leaves the martingale correction out. Merton and Kou have pfhedge's default jumps,
+more than one in a week, and the rare ones of this library's defaults. Rough Bergomi spans a year: pfhedge divides the
+lags of its kernel by the number of periods in place of multiplying them by ``dt``, which is the law of the model where
+both agree, and another anywhere else. The last line is JSON: ``NAME_ratio`` is ours over pfhedge's, the smallest over
+the sizes, and ``heston`` alone has pfhedge's default parameters.
 """
 
 import json
@@ -20,11 +22,19 @@ from torch import Tensor
 from praesidium.markets.brownian import GeometricBrownian
 from praesidium.markets.heston import Heston
 from praesidium.markets.jumps import Merton
+from praesidium.markets.kou import Kou
 from praesidium.markets.market import Market
+from praesidium.markets.rough_bergomi import RoughBergomi
 from praesidium.training.reproducibility import stream
 
 try:
-    from pfhedge.stochastic import generate_geometric_brownian, generate_heston, generate_merton_jump
+    from pfhedge.stochastic import (
+        generate_geometric_brownian,
+        generate_heston,
+        generate_kou_jump,
+        generate_merton_jump,
+        generate_rough_bergomi,
+    )
 except ModuleNotFoundError as missing:
     print(
         f"{missing.name} is not installed; run: pip install tqdm psutil && pip install --no-deps pfhedge==0.23.0",
@@ -33,7 +43,7 @@ except ModuleNotFoundError as missing:
     sys.exit(2)
 
 SIZES, STEPS, DT, REPEATS = (10_000, 50_000), 60, 1 / 250, 21
-Z_LIMIT = 4.0  # standard errors within which 20 comparisons are as good as sure to stay
+Z_LIMIT = 4.0  # standard errors within which 30 comparisons are as good as sure to stay
 
 
 class Case(NamedTuple):
@@ -42,6 +52,8 @@ class Case(NamedTuple):
     market: Market
     generate: Callable[..., Any]
     parameters: dict[str, float]
+    dt: float = DT
+    repeats: int = REPEATS
 
 
 def heston(kappa: float, theta: float, xi: float, rho: float) -> Case:
@@ -58,12 +70,31 @@ def merton(volatility: float, intensity: float, mean: float, sd: float) -> Case:
     return Case(market, generate_merton_jump, parameters)
 
 
+def kou(volatility: float, intensity: float, p: float, mean_up: float, mean_down: float) -> Case:
+    """Mean sizes of the log jumps, of which eta is one over; both sides take their compensator off the drift."""
+    base = GeometricBrownian(volatility=volatility)
+    market = Kou(base=base, intensity=intensity, up_probability=p, eta_up=1 / mean_up, eta_down=1 / mean_down)
+    parameters = {"sigma": volatility, "jump_per_year": intensity, "jump_up_prob": p}
+    return Case(
+        market, generate_kou_jump, {**parameters, "jump_mean_up": mean_up, "jump_mean_down": mean_down}, repeats=5
+    )
+
+
+def rough_bergomi(xi: float, hurst: float, eta: float, rho: float) -> Case:
+    """Over a year, where alone pfhedge has the law; its alpha is hurst - 1/2."""
+    market = RoughBergomi(xi=xi, hurst=hurst, eta=eta, rho=rho)
+    return Case(market, generate_rough_bergomi, {"xi": xi, "alpha": hurst - 0.5, "eta": eta, "rho": rho}, dt=1 / STEPS)
+
+
 CASES = {
     "gbm": Case(GeometricBrownian(volatility=0.2), generate_geometric_brownian, {"sigma": 0.2}),
     "heston": heston(kappa=1.0, theta=0.04, xi=0.2, rho=-0.7),
     "heston_feller_violated": heston(kappa=1.0, theta=0.04, xi=0.6, rho=-0.7),
     "merton": merton(volatility=0.2, intensity=68.2, mean=0.0, sd=0.02),
     "merton_rare": merton(volatility=0.2, intensity=1.0, mean=-0.05, sd=0.04),
+    "kou": kou(volatility=0.2, intensity=68.0, p=0.5, mean_up=0.02, mean_down=0.05),
+    "kou_rare": kou(volatility=0.2, intensity=10.0, p=0.3, mean_up=0.02, mean_down=0.04),
+    "rough_bergomi": rough_bergomi(xi=0.04, hurst=0.1, eta=1.9, rho=-0.9),
 }
 
 
@@ -73,15 +104,17 @@ def compare(case: Case, paths: int) -> dict[str, float]:
     torch.manual_seed(paths)  # pfhedge draws from the global stream
 
     sides: dict[str, Callable[[], Any]] = {
-        "ours": lambda: case.market.sample(paths=paths, steps=STEPS, dt=DT, generator=generator, dtype=torch.float32),
-        "pfhedge": lambda: case.generate(paths, STEPS + 1, dt=DT, dtype=torch.float32, **case.parameters),
+        "ours": lambda: case.market.sample(
+            paths=paths, steps=STEPS, dt=case.dt, generator=generator, dtype=torch.float32
+        ),
+        "pfhedge": lambda: case.generate(paths, STEPS + 1, dt=case.dt, dtype=torch.float32, **case.parameters),
     }
     last: dict[str, Callable[[Any], Tensor]] = {  # pfhedge's paths lie in rows; its Heston comes with the variance
         "ours": lambda made: made[0][-1],
         "pfhedge": lambda made: getattr(made, "spot", made)[:, -1],
     }
     times, ends = {name: [] for name in sides}, {name: [] for name in sides}
-    for repeat in range(REPEATS + 1):
+    for repeat in range(case.repeats + 1):
         for name, side in sides.items():
             begun = time.perf_counter()
             made = side()

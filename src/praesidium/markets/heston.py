@@ -10,6 +10,7 @@ from jaxtyping import Float
 from pydantic import Field, PositiveFloat, field_validator
 from torch import Tensor
 
+from praesidium.markets.draws import Draws, Sampling, draw
 from praesidium.markets.market import Market
 
 PSI_C = 1.5  # relative variance of the next v, beyond which its law is taken as exponential with an atom at zero
@@ -28,6 +29,7 @@ class Heston(Market, kind="heston"):
         xi: volatility of the variance; below the bound single precision loses its correlation with the spot.
         rho: correlation of spot and variance.
         v0: interval from which each path draws its first variance, uniformly; equal bounds fix it.
+        sampling: how the paths are drawn, see :func:`~praesidium.markets.draws.draw`.
 
     Source: Andersen 2008, "Simple and efficient simulation of the Heston stochastic volatility model", with
     gamma_1 = gamma_2 = 1/2 and psi_c = 3/2.
@@ -38,6 +40,7 @@ class Heston(Market, kind="heston"):
     xi: Annotated[float, Field(ge=1e-3)] = 0.3
     rho: Annotated[float, Field(ge=-1, le=1)] = -0.7
     v0: tuple[PositiveFloat, PositiveFloat] = (0.04, 0.04)
+    sampling: Sampling = "random"
 
     @field_validator("v0")
     @classmethod
@@ -57,7 +60,12 @@ class Heston(Market, kind="heston"):
         spot = torch.empty(steps + 1, paths, dtype=dtype, device=generator.device)
         variance = torch.empty_like(spot)
         blocks = math.ceil(paths / BLOCK) if spot.device.type == "cpu" else 1
-        for block in zip(spot.tensor_split(blocks, 1), variance.tensor_split(blocks, 1), strict=True):
+        drawn: list[Draws | None] = [None] * blocks
+        if self.sampling != "random":
+            whole = draw(self.sampling, paths=paths, steps=steps, drivers=2, generator=generator, dtype=dtype)
+            parts = (one.tensor_split(blocks, -1) for one in whole)
+            drawn = [Draws(*part) for part in zip(*parts, strict=True)]
+        for block in zip(spot.tensor_split(blocks, 1), variance.tensor_split(blocks, 1), drawn, strict=True):
             self._fill(*block, dt, generator)
         return spot, variance
 
@@ -73,6 +81,7 @@ class Heston(Market, kind="heston"):
         self,
         spot: Float[Tensor, "times block"],
         variance: Float[Tensor, "times block"],
+        drawn: Draws | None,
         dt: float,
         generator: torch.Generator,
     ) -> None:
@@ -97,13 +106,17 @@ class Heston(Market, kind="heston"):
         rows = list(zip(normals, normals[:, 0], means, scales, strict=True))
 
         low, high = self.v0
-        v = variances[0].uniform_(generator=generator).mul_(high - low).add_(low)
+        first = variances[0].copy_(drawn.uniform) if drawn else variances[0].uniform_(generator=generator)
+        v = first.mul_(high - low).add_(low)
         spots[0].zero_()  # the logarithm, as in all of a chunk of days until its end
         for start in range(1, len(spot), days):
             stop = min(start + days, len(spot))
             exponential = []
             for t, (pair, z, mean, scale) in zip(range(start, stop), rows, strict=False):
-                pair.normal_(generator=generator)
+                if drawn:
+                    pair.copy_(drawn.normals[t - 1])
+                else:
+                    pair.normal_(generator=generator)
                 torch.add(mean_0, v, alpha=mean_1, out=mean)
                 torch.add(half_0, v, alpha=half_1, out=work)
                 torch.square(mean, out=ratio).div_(work)  # 2 / psi
