@@ -93,4 +93,4 @@ class Conditions:
         if self.smile is None:
             return self.level
         forward = self.spot * torch.exp((self.rate - self.dividend) * self.tau)
-        return self.level * self.smile.ratio(torch.log(strike / forward), self.tau.expand_as(forward))
+        return self.level * self.smile.ratio(torch.log(strike / forward), self.tau)
