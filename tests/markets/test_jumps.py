@@ -7,7 +7,10 @@ from scipy import stats
 from praesidium.markets.brownian import GeometricBrownian
 from praesidium.markets.heston import Heston
 from praesidium.markets.jumps import Merton
+from praesidium.markets.kou import Kou
 from praesidium.markets.market import Market
+from praesidium.markets.randomized import Randomized
+from praesidium.markets.switching import Switching
 
 HESTON = Heston(xi=0.8)
 STILL = GeometricBrownian(volatility=1e-6)
@@ -96,3 +99,19 @@ def test_settings_make_the_round_trip():
 def test_bounds_of_settings(bad):
     with pytest.raises(ValueError, match=next(iter(bad))):
         Merton(**bad)
+
+
+@pytest.mark.parametrize("jumps", [Merton, Kou])
+def test_jumps_keep_what_the_base_knows_of_its_paths(jumps):
+    """Regimes of a switching base, and marks by the parameters that each path was drawn with."""
+    drawn = {"paths": 400, "horizon": 20, "lookback": 10}
+    switching = jumps(base=Switching(), intensity=0.0).simulate(**drawn, generator=torch.Generator().manual_seed(1))
+    alone = Switching().simulate(**drawn, generator=torch.Generator().manual_seed(1))
+    assert torch.equal(switching.regime, alone.regime)
+    wide = Randomized(base=Heston(), intervals={"theta": (0.01, 0.2)}, groups=8)
+    rare = jumps(base=wide, intensity=2.0)
+    marked = rare.simulate(**drawn, generator=torch.Generator().manual_seed(1)).implied.square()
+    plain = wide.simulate(**drawn, generator=torch.Generator().manual_seed(1)).implied.square()
+    more = marked - plain
+    torch.testing.assert_close(more, more[0, 0].expand_as(more), atol=1e-6, rtol=0)
+    assert more[0, 0] > 0

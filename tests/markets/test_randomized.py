@@ -132,8 +132,7 @@ def test_expected_variance_is_the_base_s_where_nothing_is_random():
 def test_a_variance_alone_does_not_tell_the_parameters():
     with pytest.raises(InputError, match=r"intervals.theta: \[0.02, 0.08\] gives each path its own"):
         WIDE.expected_variance(torch.ones(3), 0.5)
-    with pytest.raises(InputError, match="randomize the outermost market"):
-        simulate(Merton(base=WIDE))
+    simulate(Merton(base=WIDE))  # marks its paths while their parameters are known
     simulate(Randomized(base=Merton(base=Heston()), intervals={"intensity": (0, 6)}))
 
 

@@ -89,8 +89,8 @@ class Randomized(Market, kind="randomized"):
         for name, (low, high) in self.intervals.items():
             if low < high:
                 raise InputError(
-                    f"intervals.{name}: [{low}, {high}] gives each path its own expected variance; randomize the "
-                    "outermost market, so that simulate marks the paths by theirs"
+                    f"intervals.{name}: [{low}, {high}] gives each path its own expected variance; use simulate, "
+                    "which marks the paths by theirs"
                 )
         return self._at({name: low for name, (low, _) in self.intervals.items()}).expected_variance(variance, years)
 
