@@ -7,7 +7,7 @@ from jaxtyping import Float
 from pydantic import Field
 from torch import Tensor
 
-from praesidium.objectives.objective import Memory, Objective, Sensitivities, Terms, no_penalty
+from praesidium.objectives.objective import Memory, Objective, Sensitivities, Terms, no_penalty, plain_erm
 
 
 class ANDMask(Objective, kind="and_mask"):
@@ -30,7 +30,7 @@ class ANDMask(Objective, kind="and_mask"):
         self, risks: Float[Tensor, "*replicas environments"], sensitivities: Sensitivities, ramp: float, memory: Memory
     ) -> Terms:
         if ramp == 0:
-            return Terms(risk=risks.mean(-1), penalty=no_penalty(risks))
+            return plain_erm(risks)
         gradients = sensitivities.head().detach()
         mean = gradients.mean(-2)
         # A hair of slack: a share such as 3/5 need not be the number that was written as 0.6.

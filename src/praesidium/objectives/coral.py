@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from jaxtyping import Float
 from pydantic import NonNegativeFloat
-from torch import Tensor
 
-from praesidium.objectives.objective import Memory, Objective, Sensitivities, Terms, no_penalty
+from praesidium.objectives.objective import Memory, Sensitivities
+from praesidium.objectives.penalized import Measured, Penalized
 
 
-class CORAL(Objective, kind="coral"):
+class CORAL(Penalized, kind="coral"):
     """mean_e R_e + penalty mean_{e<e'} [mean_j (mu_e - mu_e')_j^2 + mean_jk (C_e - C_e')_jk^2].
 
     mu_e and C_e are mean and covariance of the head's inputs over the days of environment e's tail episodes, which
@@ -25,17 +24,10 @@ class CORAL(Objective, kind="coral"):
 
     penalty: NonNegativeFloat = 1.0
 
-    def terms(
-        self, risks: Float[Tensor, "*replicas environments"], sensitivities: Sensitivities, ramp: float, memory: Memory
-    ) -> Terms:
-        if ramp == 0:
-            return Terms(risk=risks.mean(-1), penalty=no_penalty(risks))
+    def measure(self, sensitivities: Sensitivities, memory: Memory) -> Measured:
         means, covariances = sensitivities.moments()
         # Over unordered pairs, the mean square difference is twice the unbiased variance.
         of_means = 2 * means.var(-2).mean(-1)
         of_covariances = 2 * covariances.var(-3).mean((-2, -1))
-        return Terms(
-            risk=risks.mean(-1),
-            penalty=ramp * self.penalty * (of_means + of_covariances),
-            log={"mean_distance": of_means.detach(), "covariance_distance": of_covariances.detach()},
-        )
+        log = {"mean_distance": of_means.detach(), "covariance_distance": of_covariances.detach()}
+        return of_means + of_covariances, log

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from jaxtyping import Float
-from pydantic import NonNegativeFloat
-from torch import Tensor
-
-from praesidium.objectives.objective import Memory, Objective, Sensitivities, Terms, no_penalty
+from praesidium.objectives.objective import Memory, Sensitivities
+from praesidium.objectives.penalized import Measured, Penalized
 
 
-class DeltaShrink(Objective, kind="delta_shrink"):
+class DeltaShrink(Penalized, kind="delta_shrink"):
     """mean_e R_e + penalty mean_e E[(position - delta)^2 | tail of e], the mean over the days of tail episodes.
 
     It compares nothing and knows nothing of invariance. A method that generalizes no better than this at the same
@@ -25,16 +22,6 @@ class DeltaShrink(Objective, kind="delta_shrink"):
 
     compares: ClassVar[bool] = False
 
-    penalty: NonNegativeFloat = 0.1
-
-    def terms(
-        self, risks: Float[Tensor, "*replicas environments"], sensitivities: Sensitivities, ramp: float, memory: Memory
-    ) -> Terms:
-        if ramp == 0:
-            return Terms(risk=risks.mean(-1), penalty=no_penalty(risks))
+    def measure(self, sensitivities: Sensitivities, memory: Memory) -> Measured:
         residuals = sensitivities.residual()
-        return Terms(
-            risk=risks.mean(-1),
-            penalty=ramp * self.penalty * residuals.mean(-1),
-            log={"residuals": residuals.detach()},
-        )
+        return residuals.mean(-1), {"residuals": residuals.detach()}

@@ -10,7 +10,7 @@ from jaxtyping import Float
 from pydantic import Field
 from torch import Tensor
 
-from praesidium.objectives.objective import Memory, Objective, Sensitivities, Terms, no_penalty
+from praesidium.objectives.objective import Memory, Objective, Sensitivities, Terms, no_penalty, plain_erm
 
 STEPS = 40  # halvings of the bracket; the Newton step that follows squares what error they leave
 
@@ -35,12 +35,13 @@ class EQRM(Objective, kind="eqrm"):
     def terms(
         self, risks: Float[Tensor, "*replicas environments"], sensitivities: Sensitivities, ramp: float, memory: Memory
     ) -> Terms:
-        mean = risks.mean(-1)
         if ramp == 0:
-            return Terms(risk=mean, penalty=no_penalty(risks))
+            return plain_erm(risks)
         quantile = _density_quantile(risks, self.level)
         return Terms(
-            risk=torch.lerp(mean, quantile, ramp), penalty=no_penalty(risks), log={"quantile": quantile.detach()}
+            risk=torch.lerp(risks.mean(-1), quantile, ramp),
+            penalty=no_penalty(risks),
+            log={"quantile": quantile.detach()},
         )
 
 

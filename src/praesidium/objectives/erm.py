@@ -7,7 +7,7 @@ from typing import ClassVar
 from jaxtyping import Float
 from torch import Tensor
 
-from praesidium.objectives.objective import Memory, Objective, Sensitivities, Terms, no_penalty
+from praesidium.objectives.objective import Memory, Objective, Sensitivities, Terms, plain_erm
 
 
 class ERM(Objective, kind="erm"):
@@ -18,4 +18,4 @@ class ERM(Objective, kind="erm"):
     def terms(
         self, risks: Float[Tensor, "*replicas environments"], sensitivities: Sensitivities, ramp: float, memory: Memory
     ) -> Terms:
-        return Terms(risk=risks.mean(-1), penalty=no_penalty(risks))
+        return plain_erm(risks)

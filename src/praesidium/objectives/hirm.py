@@ -19,7 +19,7 @@ from praesidium.objectives.alignment import (
     unit_cosine,
     variance,
 )
-from praesidium.objectives.objective import Memory, Objective, Reach, Sensitivities, Terms, no_penalty
+from praesidium.objectives.objective import Memory, Objective, Reach, Sensitivities, Terms, plain_erm
 
 TWO = (
     "hirm: with two training environments every optimum of plain ERM has head gradients of opposite direction "
@@ -84,7 +84,7 @@ class HIRM(Objective, kind="hirm"):
         if self.form == "cos" and risks.shape[-1] == 2:
             warnings.warn(TWO, stacklevel=3)
         if ramp == 0:
-            return Terms(risk=risk, penalty=no_penalty(risks))
+            return plain_erm(risks)
         gradients = sensitivities.head() if self.scope == "head" else sensitivities.whole()
         norms = gradients.detach().norm(dim=-1)
         first = memory.setdefault("norms", norms)

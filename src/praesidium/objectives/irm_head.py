@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from jaxtyping import Float
-from pydantic import NonNegativeFloat
-from torch import Tensor
-
 from praesidium.objectives.alignment import mean_square
-from praesidium.objectives.objective import Memory, Objective, Sensitivities, Terms, no_penalty
+from praesidium.objectives.objective import Memory, Sensitivities
+from praesidium.objectives.penalized import Measured, Penalized
 
 
-class IRMHead(Objective, kind="irm_head"):
+class IRMHead(Penalized, kind="irm_head"):
     """mean_e R_e + penalty mean_e |g_e|^2, where g_e is the gradient of R_e in the decision head.
 
     The mean square is the variance over environments plus the square of the mean: it vanishes only where one head is
@@ -22,16 +19,6 @@ class IRMHead(Objective, kind="irm_head"):
     Source: Arjovsky et al. 2019 (arXiv 1907.02893), eq. IRMv1, with the whole head for the factor.
     """
 
-    penalty: NonNegativeFloat = 0.1
-
-    def terms(
-        self, risks: Float[Tensor, "*replicas environments"], sensitivities: Sensitivities, ramp: float, memory: Memory
-    ) -> Terms:
-        if ramp == 0:
-            return Terms(risk=risks.mean(-1), penalty=no_penalty(risks))
+    def measure(self, sensitivities: Sensitivities, memory: Memory) -> Measured:
         gradients = sensitivities.head()
-        return Terms(
-            risk=risks.mean(-1),
-            penalty=ramp * self.penalty * mean_square(gradients),
-            log={"head_norms": gradients.detach().norm(dim=-1)},
-        )
+        return mean_square(gradients), {"head_norms": gradients.detach().norm(dim=-1)}

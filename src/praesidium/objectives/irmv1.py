@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from jaxtyping import Float
-from pydantic import NonNegativeFloat
-from torch import Tensor
-
-from praesidium.objectives.objective import Memory, Objective, Sensitivities, Terms, no_penalty
+from praesidium.objectives.objective import Memory, Sensitivities
+from praesidium.objectives.penalized import Measured, Penalized
 
 
-class IRMv1(Objective, kind="irmv1"):
+class IRMv1(Penalized, kind="irmv1"):
     """mean_e R_e + penalty mean_e D_e^2, where D_e is the derivative of R_e in a factor s on all positions, at s = 1.
 
     For a hedge D_e = -E[hedge gain net of costs | tail of e]: no second backward pass is needed.
@@ -21,14 +18,6 @@ class IRMv1(Objective, kind="irmv1"):
     Source: Arjovsky et al. 2019 (arXiv 1907.02893), eq. IRMv1.
     """
 
-    penalty: NonNegativeFloat = 0.1
-
-    def terms(
-        self, risks: Float[Tensor, "*replicas environments"], sensitivities: Sensitivities, ramp: float, memory: Memory
-    ) -> Terms:
-        if ramp == 0:
-            return Terms(risk=risks.mean(-1), penalty=no_penalty(risks))
+    def measure(self, sensitivities: Sensitivities, memory: Memory) -> Measured:
         slopes = sensitivities.scale()
-        return Terms(
-            risk=risks.mean(-1), penalty=ramp * self.penalty * slopes.square().mean(-1), log={"slopes": slopes.detach()}
-        )
+        return slopes.square().mean(-1), {"slopes": slopes.detach()}

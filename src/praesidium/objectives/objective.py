@@ -111,7 +111,7 @@ class Objective(Component):
                 f"{self.kind}: a single training environment leaves nothing to compare; this is plain ERM",
                 stacklevel=2,
             )
-            return Terms(risk=risks.mean(-1), penalty=no_penalty(risks))
+            return plain_erm(risks)
         return self.terms(risks, sensitivities, ramp, memory)
 
     @abstractmethod
@@ -119,6 +119,11 @@ class Objective(Component):
         self, risks: Float[Tensor, "*replicas environments"], sensitivities: Sensitivities, ramp: float, memory: Memory
     ) -> Terms:
         """The terms of one step on at least two environments (any number where it does not compare them)."""
+
+
+def plain_erm(risks: Float[Tensor, "*replicas environments"]) -> Terms:
+    """The mean risk and nothing else."""
+    return Terms(risk=risks.mean(-1), penalty=no_penalty(risks))
 
 
 def no_penalty(risks: Float[Tensor, "*replicas environments"]) -> Float[Tensor, "*replicas"]:

@@ -9,7 +9,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from praesidium.component import InputError
-from praesidium.objectives.objective import Memory, Objective, Sensitivities, Terms, no_penalty
+from praesidium.objectives.objective import Memory, Objective, Sensitivities, Terms, no_penalty, plain_erm
 
 MOST = 8  # environments; the next one would have eight times as many orders
 
@@ -31,7 +31,7 @@ class PCGrad(Objective, kind="pcgrad"):
         self, risks: Float[Tensor, "*replicas environments"], sensitivities: Sensitivities, ramp: float, memory: Memory
     ) -> Terms:
         if ramp == 0:
-            return Terms(risk=risks.mean(-1), penalty=no_penalty(risks))
+            return plain_erm(risks)
         gradients = sensitivities.head().detach()
         count = gradients.shape[-2]
         products = gradients @ gradients.mT
