@@ -5,7 +5,7 @@ import json
 import pytest
 
 from praesidium.component import InputError
-from praesidium.experiments.store import Busy, Run, StepLog
+from praesidium.experiments.store import Busy, Entry, Run, StepLog, entries, entries_by_seed, finished
 
 
 @pytest.fixture
@@ -56,3 +56,62 @@ def test_the_log_is_cut_where_training_resumes(tmp_path):
 
     rows = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
     assert rows == [{"step": 1}, {"step": 2}, {"step": 3, "new": True}]
+
+
+@pytest.fixture
+def root(tmp_path):
+    """Seeds 2 and 10 of one method are done, seed 3 is not; another method, and files that are no runs."""
+    for method, seed, done in (("a", 10, True), ("a", 2, True), ("a", 3, False), ("b", 2, True)):
+        one = Run(tmp_path / "toy" / method / f"seed_{seed}", {"dataset": "toy", "method": method, "seed": seed})
+        one.begin()
+        if done:
+            one.finish({"x": seed}, device="cpu", seconds=1.0)
+    (tmp_path / "figures" / "toy" / "seed_0").mkdir(parents=True)
+    (tmp_path / "toy" / "a" / "config.yaml").write_text("{}")
+    return tmp_path
+
+
+def test_entries_are_all_runs_and_the_finished_ones_have_final_metrics(root):
+    assert [(one.folder.parent.name, one.folder.name, one.done) for one in entries(root)] == [
+        ("a", "seed_10", True),
+        ("a", "seed_2", True),
+        ("a", "seed_3", False),
+        ("b", "seed_2", True),
+    ]
+    assert [(one.names["method"], one.metrics["x"]) for one in finished(root)] == [("a", 10), ("a", 2), ("b", 2)]
+    assert [one.folder.name for one in entries(root.parent, f"{root.name}/toy/b/*")] == ["seed_2"]
+
+
+def test_entries_by_seed_are_those_of_one_method(root):
+    found = entries_by_seed(root, "toy", "a")
+    assert found.keys() == {2, 3, 10}
+    assert all(one.names == {"dataset": "toy", "method": "a", "seed": seed} for seed, one in found.items())
+    assert entries_by_seed(root, "toy", "c") == {}
+
+
+def test_an_entry_reads_each_file_once_and_only_if_it_is_asked_for(root):
+    folder = root / "toy" / "b" / "seed_2"
+    one = Entry(folder)
+    assert (one.settings["method"], one.metrics) == ("b", {"x": 2})
+    (folder / "config.yaml").unlink()
+    (folder / "final_metrics.json").write_text('{"x": ')
+    assert (one.settings["method"], one.metrics) == ("b", {"x": 2})
+    assert Entry(folder).done
+    with pytest.raises(InputError, match=r"its config\.yaml cannot be read"):
+        _ = Entry(folder).settings
+    with pytest.raises(InputError, match=r"final_metrics\.json: cannot be read; delete the folder"):
+        _ = Entry(folder).metrics
+
+
+@pytest.mark.parametrize("text", ["{", "- a", "a: !!python/object:os.system {}"])
+def test_settings_that_are_none_are_refused(root, text):
+    folder = root / "toy" / "b" / "seed_2"
+    (folder / "config.yaml").write_text(text)
+    with pytest.raises(InputError, match=r"cannot be read; give the folder|holds no settings; delete the folder"):
+        _ = Entry(folder).settings
+
+
+def test_without_a_finished_run_there_is_nothing_to_read(tmp_path):
+    Run(tmp_path / "toy" / "a" / "seed_0", {"seed": 0}).begin()
+    with pytest.raises(InputError, match="there is no finished run here; run praesidium benchmark"):
+        finished(tmp_path)

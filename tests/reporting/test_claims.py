@@ -11,7 +11,8 @@ import yaml
 from scipy import stats
 
 from praesidium.component import InputError
-from praesidium.reporting.claims import claims_table, judge
+from praesidium.experiments.store import entries
+from praesidium.reporting.claims import claims_table, judge, seeds_to_judge, write_claims
 from praesidium.reporting.comparison import Comparisons, Want
 from praesidium.reporting.prereg import PACKAGED, load
 from praesidium.risk import cvar
@@ -232,3 +233,61 @@ def test_verdicts_are_plain_data_and_a_table(verdicts):
     assert (row.verdict, row.reference, row.seeds) == ("supported", "erm", len(SEEDS))
     assert table[table.id == "P7"].estimate.isna().all()
     assert pd.api.types.is_float_dtype(table.p_holm)
+
+
+@pytest.fixture
+def leave(tmp_path):
+    """Leaves a finished run of a method in the grid, as far as it is looked at before it is judged."""
+
+    def left(method, seed, *, dataset="synthetic_heston", episodes=EPISODES):
+        folder = tmp_path / dataset / method / f"seed_{seed}"
+        folder.mkdir(parents=True)
+        names = {"dataset": dataset, "method": method, "seed": seed, "evaluation": {"episodes": episodes}}
+        (folder / "config.yaml").write_text(yaml.safe_dump(names))
+
+    return left
+
+
+def test_a_grid_is_judged_on_the_registered_seeds_that_are_there(tmp_path, prereg, leave):
+    for method, seeds in (("erm", (0, 1, 5, 1000)), ("hirm", (1, 5, 6, 1000)), ("delta", (3,))):
+        for seed in seeds:
+            leave(method, seed)
+    leave("erm", 0, dataset="sp500", episodes=50)
+    assert seeds_to_judge(entries(tmp_path), prereg) == (0, 1, 3, 5, 6)
+
+
+@pytest.mark.parametrize(
+    ("missing", "changes"),
+    [
+        ("another data set", {"dataset": "sp500"}),
+        ("other episodes", {"episodes": 2 * EPISODES}),
+        ("a second shared seed", {"seeds": {"erm": (0, 1), "hirm": (1, 2)}}),
+        ("a second registered seed", {"seeds": {"erm": (0, 1000), "hirm": (0, 1000)}}),
+        ("the method", {"seeds": {"erm": (0, 1)}}),
+        ("the baseline", {"seeds": {"hirm": (0, 1), "delta": (0, 1)}}),
+    ],
+)
+def test_where_the_registration_does_not_apply_no_seed_is_judged(tmp_path, prereg, leave, missing, changes):
+    seeds = changes.pop("seeds", {"erm": (0, 1), "hirm": (0, 1)})
+    for method, own in seeds.items():
+        for seed in own:
+            leave(method, seed, **changes)
+    assert seeds_to_judge(entries(tmp_path), prereg) == ()
+
+
+def test_one_run_with_other_episodes_is_enough_not_to_judge(tmp_path, prereg, leave):
+    for seed in (0, 1):
+        leave("erm", seed)
+        leave("hirm", seed)
+    assert seeds_to_judge(entries(tmp_path), prereg) == (0, 1)
+    leave("vrex", 0, episodes=50)
+    assert seeds_to_judge(entries(tmp_path), prereg) == ()
+
+
+def test_what_is_written_says_which_registration_it_was(tmp_path, verdicts):
+    plain, table = write_claims(list(verdicts.values()), "abc", tmp_path)
+    told = json.loads(plain.read_text())
+    assert (plain.name, table.name) == ("claims.json", "claims.csv")
+    assert told["prereg"] == "abc"
+    assert [one["id"] for one in told["claims"]] == list(verdicts)
+    assert pd.read_csv(table).verdict.tolist() == claims_table(list(verdicts.values())).verdict.tolist()

@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 from praesidium.component import InputError
+from praesidium.experiments.store import finished
 from praesidium.reporting.curves import plane, read_curves, read_episodes, read_sensitivities, read_sweep
 
 REFERENCE = 0.02
@@ -47,7 +48,7 @@ def values(curves, quantity):
 
 def test_risks_are_turned_into_units_of_the_spot_and_nothing_else_is(tmp_path):
     write_run(tmp_path, "hirm")
-    curves = read_curves(tmp_path)
+    curves = read_curves(finished(tmp_path))
 
     assert values(curves, "risk") == pytest.approx({(1, None): 0.02, (2, None): 0.016})
     assert values(curves, "penalty") == pytest.approx({(1, None): 0.0, (2, None): 0.002})
@@ -62,13 +63,13 @@ def test_risks_are_turned_into_units_of_the_spot_and_nothing_else_is(tmp_path):
 def test_risks_that_were_not_scaled_stay(tmp_path):
     write_run(tmp_path, "hirm", scale="none")
 
-    assert values(read_curves(tmp_path), "risk") == {(1, None): 1.0, (2, None): 0.8}
+    assert values(read_curves(finished(tmp_path)), "risk") == {(1, None): 1.0, (2, None): 0.8}
 
 
 def test_environments_that_were_dealt_anew_or_pooled_have_no_names_of_the_data(tmp_path):
     write_run(tmp_path, "random", train={"labels": "random"})
     write_run(tmp_path, "pooled", log=[{**LOG[0], "risks": [1.0]}])
-    curves = read_curves(tmp_path).dropna(subset="environment")
+    curves = read_curves(finished(tmp_path)).dropna(subset="environment")
 
     assert set(curves.query("method == 'random'").environment) == {"part 1", "part 2"}
     assert set(curves.query("method == 'pooled'").environment) == {"part 1"}
@@ -79,37 +80,37 @@ def test_curves_of_chosen_methods_and_of_rules_without_a_log(tmp_path):
     write_run(tmp_path, "erm")
     (write_run(tmp_path, "delta") / "metrics.jsonl").unlink()
 
-    assert set(read_curves(tmp_path).method) == {"hirm", "erm"}
-    assert set(read_curves(tmp_path, methods=["erm"]).method) == {"erm"}
-    assert read_curves(tmp_path, methods=["delta"]).empty
+    assert set(read_curves(finished(tmp_path)).method) == {"hirm", "erm"}
+    assert set(read_curves(finished(tmp_path), methods=["erm"]).method) == {"erm"}
+    assert read_curves(finished(tmp_path), methods=["delta"]).empty
 
 
 def test_a_damaged_log_and_an_empty_folder_are_refused(tmp_path):
     with pytest.raises(InputError, match="no finished run"):
-        read_curves(tmp_path)
+        read_curves(finished(tmp_path))
     (write_run(tmp_path, "hirm") / "metrics.jsonl").write_text('{"step": 1')
     with pytest.raises(InputError, match="cannot be read"):
-        read_curves(tmp_path)
+        read_curves(finished(tmp_path))
 
 
 def test_a_sweep_joins_folders_and_puts_erm_at_zero(tmp_path):
     write_run(tmp_path / "a", "erm")
     write_run(tmp_path / "a", "vrex")  # has no such weight
     write_run(tmp_path / "b", "hirm", penalty=0.3)
-    sweep = read_sweep([tmp_path / "a", tmp_path / "b"])
+    sweep = read_sweep([*finished(tmp_path / "a"), *finished(tmp_path / "b")])
 
     assert list(zip(sweep.method, sweep.penalty, strict=True)) == [("erm", 0.0), ("hirm", 0.3)]
     assert sweep.training_risk.tolist() == pytest.approx([0.02, 0.02])
     assert sweep.validation_cvar95.tolist() == [0.04, 0.04]
     assert sweep.crisis_cvar95.tolist() == [0.05, 0.05]
-    assert read_sweep([tmp_path / "b"], crisis="ladder").crisis_cvar95.isna().all()
+    assert read_sweep(finished(tmp_path / "b"), crisis="ladder").crisis_cvar95.isna().all()
 
 
 def test_episodes_of_one_environment_carry_the_names_of_their_runs(tmp_path):
     write_run(tmp_path, "hirm", seed=1)
     write_run(tmp_path, "erm", seed=0)
     (write_run(tmp_path, "delta") / "episodes.parquet").unlink()
-    episodes = read_episodes(tmp_path)
+    episodes = read_episodes(finished(tmp_path))
 
     assert list(zip(episodes.method, episodes.seed, episodes.pnl, strict=True)) == [
         ("erm", 0, 0.2),
@@ -117,12 +118,12 @@ def test_episodes_of_one_environment_carry_the_names_of_their_runs(tmp_path):
         ("hirm", 1, 0.2),
         ("hirm", 1, 0.3),
     ]
-    assert read_episodes(tmp_path, environment="ladder").empty
+    assert read_episodes(finished(tmp_path), environment="ladder").empty
 
 
 def test_sensitivities_know_the_group_of_their_feature(tmp_path):
     write_run(tmp_path, "hirm")
-    rows = read_sensitivities(tmp_path)
+    rows = read_sensitivities(finished(tmp_path))
 
     assert dict(zip(rows.feature, rows.group, strict=True)) == {"delta": "phi", "drawdown_20": "context"}
     assert rows.sensitivity.tolist() == [0.4, 0.1]

@@ -6,6 +6,7 @@ import pytest
 
 from praesidium.component import InputError
 from praesidium.diagnostics.gap import expected_range
+from praesidium.experiments.store import finished
 from praesidium.reporting.ire import by_method, read_ire
 
 
@@ -29,7 +30,7 @@ def root(tmp_path, leave_run, risks):
 
 @pytest.fixture
 def rows(root):
-    table = read_ire(root)
+    table = read_ire(finished(root))
     return {(row["method"], row["seed"]): row for row in table.to_dict("records")}
 
 
@@ -77,7 +78,7 @@ def test_an_unfinished_run_has_no_row(rows):
 
 
 def test_by_method_are_medians_over_the_seeds_that_have_a_number(root):
-    table = by_method(read_ire(root)).set_index("method")
+    table = by_method(read_ire(finished(root))).set_index("method")
     assert table.seeds.to_dict() == {"delta": 1, "erm": 2, "hirm": 2}
     assert table.ig["erm"] == pytest.approx((0.06 + 0.02) / 2)
     assert table.isi["hirm"] == 0.5
@@ -88,7 +89,7 @@ def test_without_baseline_and_delta_nothing_is_compared(tmp_path, leave_run, ris
     leave_run("hirm", 0, risks(0.03, 0.06))
     leave_run("hirm", 0, risks(0.03, 0.06), dataset="other", data={"validation": ["crisis"]})
     leave_run("erm_baseline", 0, risks(0.03, 0.08), dataset="third")
-    table = read_ire(tmp_path).set_index("dataset")
+    table = read_ire(finished(tmp_path)).set_index("dataset")
     assert table.ig_norm[["other", "toy"]].isna().all()
     assert table.ig_norm.dtype == table.ig_excess.dtype == float
     assert table.ig_excess.isna().all()
@@ -100,4 +101,4 @@ def test_without_baseline_and_delta_nothing_is_compared(tmp_path, leave_run, ris
 
 def test_an_empty_folder_is_refused(tmp_path):
     with pytest.raises(InputError, match="there is no finished run here; run praesidium benchmark"):
-        read_ire(tmp_path)
+        read_ire(finished(tmp_path))

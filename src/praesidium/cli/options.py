@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -81,6 +82,7 @@ def cells_of(
     overrides: list[str] | None,
     device: str,
     *,
+    own: Mapping[str, Sequence[str]] = {},
     flat: bool = False,
 ) -> list[Cell]:
     """Cells of a grid, all names and settings checked."""
@@ -94,6 +96,7 @@ def cells_of(
         root=root,
         preset=preset,
         overrides=overrides or [],
+        own=own,
         device=device,
         flat=flat,
     )

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from collections import Counter
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -22,8 +22,11 @@ def evaluate(
     out: Annotated[Path | None, typer.Option(help="CSV to write; default, for one: artifacts of the run.")] = None,
 ) -> None:
     """Judge trained policies again, or on another data set; several on the same paths, with medians by method."""
+    import pandas as pd
+
     from praesidium.component import InputError
     from praesidium.experiments.reevaluation import reevaluate
+    from praesidium.experiments.store import write_text
     from praesidium.reporting.printing import print_environments, print_medians
     from praesidium.reporting.tables import environment_rows
 
@@ -38,13 +41,11 @@ def evaluate(
         for row in environment_rows(one.metrics, one.data)
     ]
     path = out or found[0].folder / "artifacts" / f"evaluation_{found[0].dataset}.csv"
-    _write_rows(named, path)
+    write_text(path, pd.DataFrame(named).to_csv(index=False))
     if len(found) > 1:
         print_medians(named, console(), reference=reference)
     else:
-        (one,) = found
-        title = f"{one.method} (step {one.step}) on {one.dataset}"
-        print_environments(environment_rows(one.metrics, one.data), title, console())
+        print_environments(named, f"{found[0].method} (step {found[0].step}) on {found[0].dataset}", console())
     typer.echo(f"written: {path}")
 
 
@@ -59,19 +60,17 @@ def diagnose(
     out: Annotated[Path | None, typer.Option(help="JSON to write.  [default: DIR/diagnostics.json]")] = None,
 ) -> None:
     """Print the tables of invariance, robustness and efficiency by method."""
-    from praesidium.experiments.store import write_text
-    from praesidium.reporting.ire import by_method, read_ire
+    from praesidium.experiments.store import finished, write_text
+    from praesidium.reporting.ire import by_method, read_ire, write_diagnostics
     from praesidium.reporting.printing import print_ire
 
     place = folder_of(folder, root)
-    runs = read_ire(place)
+    runs = read_ire(finished(place))
     table = by_method(runs)
     print_ire(table, console())
     path = out or place / "diagnostics.json"
-    write_text(path, json.dumps(json.loads(str(table.to_json(orient="records"))), indent=2))
-    csv = place / "diagnostics.csv"
-    write_text(csv, runs.to_csv(index=False, float_format="%.8g"))
-    typer.echo(f"written: {path}, {csv}")
+    write_text(path, str(table.to_json(orient="records", indent=2)))
+    typer.echo(f"written: {path}, {write_diagnostics(runs, place)}")
 
 
 def analyze(
@@ -119,18 +118,14 @@ def claims(
     protocol: Annotated[Path | None, typer.Option(help="Another pre-registration.", metavar="FILE")] = None,
 ) -> None:
     """Print each pre-registered claim as supported, practically equivalent, inconclusive or contradicted."""
-    from praesidium.experiments.store import write_text
-    from praesidium.reporting.claims import claims_table, judge
+    from praesidium.reporting.claims import judge, write_claims
     from praesidium.reporting.prereg import PACKAGED, fingerprint, load
     from praesidium.reporting.printing import print_claims
 
     place, file = folder_of(folder, root), protocol or PACKAGED
     verdicts = judge(place, load(file))
     print_claims(verdicts, fingerprint(file), console())
-    plain = {"prereg": fingerprint(file), "claims": [asdict(one) for one in verdicts]}
-    write_text(place / "claims.json", json.dumps(plain, indent=2))
-    write_text(place / "claims.csv", claims_table(verdicts).to_csv(index=False))
-    typer.echo(f"written: {place / 'claims.json'}, {place / 'claims.csv'}")
+    typer.echo(f"written: {', '.join(map(str, write_claims(verdicts, fingerprint(file), place)))}")
 
 
 def bound(
@@ -173,24 +168,30 @@ def summarize_folder(root: Path, datasets: list[str] | None, methods: list[str] 
     typer.echo(f"written: {', '.join(str(path) for path in written)}")
 
 
+def judge_folder(root: Path) -> None:
+    """Hold a results folder against the registered protocol and write its claims, where that protocol applies."""
+    from praesidium.experiments.store import finished
+    from praesidium.reporting.claims import judge, seeds_to_judge, write_claims
+    from praesidium.reporting.prereg import PACKAGED, fingerprint, load
+
+    prereg = load(PACKAGED)
+    if seeds := seeds_to_judge(finished(root), prereg):
+        verdicts = judge(root, prereg, seeds=seeds)
+        counts = Counter(one.verdict for one in verdicts)
+        told = ", ".join(f"{count} {word}" for word, count in counts.items())
+        written = ", ".join(map(str, write_claims(verdicts, fingerprint(PACKAGED), root)))
+        typer.echo(f"registered claims on {len(seeds)} of {len(prereg.seeds)} seeds: {told}; written: {written}")
+
+
 def print_run(folder: Path) -> None:
     """Print the scores of one run."""
-    from praesidium.experiments.store import read_config
+    from praesidium.experiments.store import Entry
     from praesidium.reporting.printing import print_environments
-    from praesidium.reporting.tables import environment_rows, read_metrics
+    from praesidium.reporting.tables import environment_rows
 
-    settings = read_config(folder)
-    rows = environment_rows(read_metrics(folder), settings["data"])
-    metrics = read_metrics(folder)
-    print_environments(rows, f"{settings['method']} on {settings['dataset']}, seed {settings['seed']}", console())
-    for alarm in metrics.get("training/alarms", []):
+    run = Entry(folder)
+    rows = environment_rows(run.metrics, run.settings["data"])
+    print_environments(rows, "{method} on {dataset}, seed {seed}".format(**run.names), console())
+    for alarm in run.metrics.get("training/alarms", []):
         typer.echo(f"alarm: {alarm}")
     typer.echo(f"written: {folder}")
-
-
-def _write_rows(rows: list[dict[str, Any]], path: Path) -> None:
-    import pandas as pd
-
-    from praesidium.experiments.store import write_text
-
-    write_text(path, pd.DataFrame(rows).to_csv(index=False))

@@ -145,11 +145,8 @@ def tune(
     ),
 ) -> None:
     """Search the settings of each method with the same budget; choose by the validation risk alone."""
-    from praesidium.experiments.engines import Local
-    from praesidium.experiments.grid import parse_names, parse_seeds, run_grid
-    from praesidium.experiments.planner import plan
+    from praesidium.experiments.grid import parse_names, parse_seeds
     from praesidium.experiments.tuning import search_cells
-    from praesidium.reporting.progress import follow
     from praesidium.reporting.selection import draw_sweep, select, write_selection
 
     _one("datasets", parse_names(datasets, "datasets"))
@@ -157,12 +154,7 @@ def tune(
     cells: list[Cell] = []
     for folder, changes, method in search_cells(parse_names(methods, "methods"), trials=trials, grid=grid):
         cells += cells_of(out / folder, datasets, method, seeds, preset.value, [*changes, *(overrides or [])], device)
-    planned = plan(cells, jobs=jobs)
-    announce(f"{len(cells)} cells -> {out}")
-    announce(planned.reason)
-    before = len(cells) - sum(len(batch) for batch in planned.batches)
-    failures = follow(run_grid(planned.batches, Local(jobs=planned.jobs), out), len(cells), before=before)
-    complain(failures)
+    failures = _run_waiting(cells, out, jobs=jobs)
     chosen = select(out)
     written = [*write_selection(chosen, out), *(draw_sweep(out, grid) if grid else ())]
     console().print(chosen.table())
@@ -205,31 +197,34 @@ def _run_grid(
     tuned: Path | None = None,
 ) -> None:
     """Run what is not done, then report on everything that lies in the folder."""
-    from praesidium.cli.results import summarize_folder
-    from praesidium.experiments.engines import Local
-    from praesidium.experiments.expectation import expected
-    from praesidium.experiments.grid import parse_names, run_grid
-    from praesidium.experiments.planner import plan
+    from praesidium.cli.results import judge_folder, summarize_folder
+    from praesidium.experiments.grid import parse_names
     from praesidium.experiments.tuning import read_tuned
-    from praesidium.reporting.progress import follow
 
     own = read_tuned(tuned) if tuned else {}
-    cells = [
-        cell
-        for method in parse_names(methods, "methods")
-        for cell in cells_of(root, datasets, method, seeds, preset, [*own.get(method, []), *overrides], device)
-    ]
-    places = {name: place for place, name in enumerate(dict.fromkeys(cell.dataset for cell in cells))}
-    cells.sort(key=lambda cell: (places[cell.dataset], cell.seed))  # one data set and seed share their paths
+    cells = cells_of(root, datasets, methods, seeds, preset, overrides, device, own=own)
+    failures = _run_waiting(cells, root, jobs=jobs, stack=stack)
+    if len(failures) < len(cells):
+        summarize_folder(root, parse_names(datasets, "datasets"), parse_names(methods, "methods"))
+        judge_folder(root)
+    raise typer.Exit(1 if failures else 0)
+
+
+def _run_waiting(cells: list[Cell], root: Path, *, jobs: int | None, stack: int | None = None) -> list[str]:
+    """Run the cells that are not done; one sentence for each that has no result then, told already."""
+    from praesidium.experiments.engines import Local
+    from praesidium.experiments.expectation import expected
+    from praesidium.experiments.grid import run_grid
+    from praesidium.experiments.planner import plan
+    from praesidium.reporting.progress import follow
+
     planned = plan(cells, jobs=jobs, stack=stack)
     before = len(cells) - sum(len(batch) for batch in planned.batches)
     announce(f"{len(cells)} cells, {before} of them done -> {root}")
     announce(f"{planned.reason}; {expected(planned)}")
     failures = follow(run_grid(planned.batches, Local(jobs=planned.jobs), root), len(cells), before=before)
     complain(failures)
-    if len(failures) < len(cells):
-        summarize_folder(root, parse_names(datasets, "datasets"), parse_names(methods, "methods"))
-    raise typer.Exit(1 if failures else 0)
+    return failures
 
 
 def _size(preset: Any) -> str:

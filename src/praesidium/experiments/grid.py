@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,7 +11,8 @@ from typing import Any
 
 import torch
 
-from praesidium.component import InputError, unknown
+from praesidium.component import InputError, fingerprint, unknown
+from praesidium.data.environments import DataSet
 from praesidium.experiments.engines import Engine, Outcome, failed
 from praesidium.experiments.hedging import perform
 from praesidium.experiments.methods import BENCHMARK, STUDY, overrides_of
@@ -76,14 +77,15 @@ def cells_of(
     root: Path,
     preset: str = "quick",
     overrides: Sequence[str] = (),
+    own: Mapping[str, Sequence[str]] = {},
     device: str = "cpu",
     flat: bool = False,
 ) -> list[Cell]:
     """Compose and check every cell before any is run.
 
-    Cells of one data set and seed follow each other, for they share their paths. Each lies in
+    Cells come by data set, seed and method: those of one data set and seed share their paths. Each lies in
     ``root/dataset/method/seed_n``; a single one may be ``flat``, in ``root`` itself, and is named after the method and
-    the overrides that change it.
+    the overrides that change it. ``own`` are further overrides by method, before those of all.
 
     Raises:
         InputError: if a name is unknown, a setting is out of bounds, a data set cannot be opened, or a folder holds a
@@ -93,7 +95,9 @@ def cells_of(
         if dataset not in options("data"):
             raise InputError(unknown("datasets", dataset, options("data")))
     studies = {
-        (dataset, method): compose([f"data={dataset}", *overrides_of(method), f"study={preset}", *overrides])
+        (dataset, method): compose(
+            [f"data={dataset}", *overrides_of(method), f"study={preset}", *own.get(method, ()), *overrides]
+        )
         for method in methods
         for dataset in datasets
     }
@@ -108,12 +112,12 @@ def cells_of(
             device,
         )
         for dataset in datasets
-        for seed in seeds
+        for seed in sorted(seeds)
         for method in methods
     ]
-    waiting = {cell.dataset for cell in cells if not cell.run.check()}
-    for study in {dataset: study for (dataset, _), study in studies.items() if dataset in waiting}.values():
-        open_source(study.data)
+    waiting = [cell.study["data"] for cell in cells if not cell.run.check()]
+    for data in {fingerprint(one): one for one in waiting}.values():
+        open_source(DataSet.model_validate(data))
     return cells
 
 

@@ -10,6 +10,7 @@ import platform
 import subprocess
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from importlib.metadata import version
 from importlib.resources import files
 from pathlib import Path
@@ -23,6 +24,8 @@ from praesidium.component import InputError, fingerprint, flatten
 CONFIG, LOG, FINAL, METADATA = "config.yaml", "metrics.jsonl", "final_metrics.json", "metadata.json"
 EPISODES, CHECKPOINTS, ARTIFACTS, LOCK = "episodes.parquet", "checkpoints", "artifacts", ".lock"
 PARTIAL = ".partial"  # a file that was being written when its process was killed
+LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the one in C, five times as fast, where it was built
+NAMES = ("dataset", "method", "seed")  # which run it is
 PACKAGES = ("praesidium", "torch", "numpy", "pandas", "arch", "skfolio")
 
 
@@ -131,12 +134,78 @@ def read_config(folder: Path) -> dict[str, Any]:
         InputError: if they are missing or damaged.
     """
     try:
-        settings = yaml.safe_load((folder / CONFIG).read_text())
+        settings = yaml.load((folder / CONFIG).read_text(), Loader=LOADER)
     except (OSError, yaml.YAMLError):
         raise InputError(f"{folder}: its {CONFIG} cannot be read; give the folder of a run") from None
     if not isinstance(settings, dict):
         raise InputError(f"{folder / CONFIG}: holds no settings; delete the folder and run again")
     return settings
+
+
+def read_metrics(folder: Path) -> dict[str, Any]:
+    """The final metrics of a run.
+
+    Raises:
+        InputError: if there are none that can be read.
+    """
+    try:
+        return json.loads((folder / FINAL).read_text())
+    except (OSError, json.JSONDecodeError):
+        raise InputError(f"{folder / FINAL}: cannot be read; delete the folder and run again") from None
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A run that was begun, as it lies in the store; each file is read when it is first asked for, and kept.
+
+    Attributes:
+        folder: of the run.
+    """
+
+    folder: Path
+
+    @property
+    def done(self) -> bool:
+        """Whether it is finished."""
+        return (self.folder / FINAL).is_file()
+
+    @cached_property
+    def settings(self) -> dict[str, Any]:
+        """What it was made with, and its names."""
+        return read_config(self.folder)
+
+    @cached_property
+    def metrics(self) -> dict[str, Any]:
+        """The final ones."""
+        return read_metrics(self.folder)
+
+    @property
+    def names(self) -> dict[str, Any]:
+        """Data set, method and seed."""
+        return {name: self.settings[name] for name in NAMES}
+
+
+def entries(root: Path, where: str = "*/*/seed_*") -> list[Entry]:
+    """All runs below a folder, by path; ``where`` is the pattern of their folders."""
+    folders = {path.parent for file in (CONFIG, FINAL) for path in root.glob(f"{where}/{file}")}
+    return [Entry(folder) for folder in sorted(folders)]
+
+
+def entries_by_seed(root: Path, dataset: str, method: str) -> dict[int, Entry]:
+    """The runs of one method on one data set."""
+    return {int(one.folder.name.removeprefix("seed_")): one for one in entries(root, f"{dataset}/{method}/seed_*")}
+
+
+def finished(root: Path) -> list[Entry]:
+    """The finished runs below a folder, by path.
+
+    Raises:
+        InputError: if there are none.
+    """
+    found = [one for one in entries(root) if one.done]
+    if not found:
+        raise InputError(f"{root}: there is no finished run here; run praesidium benchmark --out {root} first")
+    return found
 
 
 def write_text(path: Path, text: str) -> None:

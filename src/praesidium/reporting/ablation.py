@@ -49,7 +49,8 @@ def read_ablation(root: Path) -> pd.DataFrame:
     Raises:
         InputError: if there is no finished run.
     """
-    cells, runs = read_results(root).cells, read_ire(root)
+    results = read_results(root)
+    cells, runs = results.cells, read_ire(results.runs)
     risks = cells.assign(environment=RISK + cells.environment).pivot(index=KEYS, columns="environment", values="cvar95")
     everywhere = list(dict.fromkeys((CRISIS, *(RISK + cells.environment))))
     first = cells.query("role == 'test'").drop_duplicates(KEYS)[[*KEYS, *PLAIN]]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from itertools import combinations
 from pathlib import Path
@@ -15,7 +15,6 @@ from praesidium.component import InputError
 from praesidium.experiments import store
 from praesidium.reporting.bound import Frontier, Panel, gradient_version, monotonicity
 from praesidium.reporting.ire import KEYS, read_ire
-from praesidium.reporting.tables import read_metrics
 from praesidium.training.reproducibility import stream
 
 INDICES = {"isi": "ISI", "c2": "C2", "c2_raw": "C2, noise included", "c3": "C3"}
@@ -32,13 +31,13 @@ def examine(ladder: pd.DataFrame, root: Path) -> dict[str, Any]:
         By index the frontier, the monotonicity, and how many runs have it; and the gradient version. A part that has
         too few runs says why in ``refused``.
     """
-    runs = read_ire(root)
-    cells = ladder.merge(runs[[*KEYS, *INDICES]], on=KEYS, how="left")
+    runs = store.finished(root)
+    cells = ladder.merge(read_ire(runs)[[*KEYS, *INDICES]], on=KEYS, how="left")
     found: dict[str, Any] = {"cells": len(ladder), "runs": ladder.groupby(KEYS).ngroups, "indices": {}}
     for name in INDICES:
         known = cells.dropna(subset=[name])
         found["indices"][name] = _tested(known, name) | {"runs": known.groupby(KEYS).ngroups}
-    found["gradients"] = _by_gradients(root)
+    found["gradients"] = _by_gradients(runs)
     return found
 
 
@@ -60,19 +59,15 @@ def _tested(cells: pd.DataFrame, index: str) -> dict[str, Any]:
         return {"refused": str(error)}
 
 
-def _by_gradients(root: Path) -> dict[str, Any]:
+def _by_gradients(runs: Sequence[store.Entry]) -> dict[str, Any]:
     """Differences of risk between environments against the distance, and the angle, of their head gradients."""
     risks, norms, cosines, seeds = [], [], [], []
-    for final in sorted(root.glob(f"*/*/seed_*/{store.FINAL}")):
-        probes = read_metrics(final.parent).get("probes")
-        if probes is None:
-            continue
-        seed = store.read_config(final.parent)["seed"]
-        for risk, norm, cosine in _pairs(probes):
+    for run in (one for one in runs if one.metrics.get("probes")):
+        for risk, norm, cosine in _pairs(run.metrics["probes"]):
             risks.append(risk)
             norms.append(norm)
             cosines.append(cosine)
-            seeds.append(seed)
+            seeds.append(run.settings["seed"])
     try:
         found = gradient_version(
             np.array(risks),

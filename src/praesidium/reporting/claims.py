@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Literal
 
 import pandas as pd
 
+from praesidium.experiments import store
 from praesidium.reporting.comparison import Comparisons, Effect
 from praesidium.reporting.paired import equivalent
 from praesidium.reporting.prereg import Claim, Prereg
@@ -18,6 +20,7 @@ Word = Literal["supported", "practically equivalent", "inconclusive", "contradic
 # Of a claim with several effects: the first word that any of them has.
 PRECEDENCE: tuple[Word, ...] = ("contradicted", "missing", "practically equivalent", "inconclusive", "supported")
 
+FEWEST_SEEDS = 2  # that the method shares with its baseline, for a grid to be judged unasked
 LABELS = ("quantity", "method", "reference", "environment")
 NUMBERS = ("estimate", "lower", "upper", "p", "p_holm")
 
@@ -94,6 +97,34 @@ def claims_table(verdicts: Sequence[Verdict]) -> pd.DataFrame:
         for finding in verdict.findings
     ]
     return pd.DataFrame(rows).astype(dict.fromkeys(NUMBERS, float))
+
+
+def seeds_to_judge(runs: Sequence[store.Entry], prereg: Prereg) -> tuple[int, ...]:
+    """The registered seeds that finished runs have, where a registration applies to them; none where it does not.
+
+    It applies if all runs on its data set were evaluated on its number of episodes, and its method and its baseline
+    share at least two of its seeds.
+    """
+    here = [run for run in runs if run.settings["dataset"] == prereg.dataset]
+    if any(run.settings["evaluation"]["episodes"] != prereg.episodes for run in here):
+        return ()
+    own, base = (
+        {run.settings["seed"] for run in here if run.settings["method"] == name}
+        for name in (prereg.method, prereg.baseline)
+    )
+    if len(own & base & set(prereg.seeds)) < FEWEST_SEEDS:
+        return ()
+    there = {run.settings["seed"] for run in here}
+    return tuple(seed for seed in prereg.seeds if seed in there)
+
+
+def write_claims(verdicts: Sequence[Verdict], registration: str, root: Path) -> list[Path]:
+    """Write ``claims.json`` and ``claims.csv``; the former has the SHA-256 of the registration."""
+    plain, table = root / "claims.json", root / "claims.csv"
+    told = {"prereg": registration, "claims": [asdict(one) for one in verdicts]}
+    store.write_text(plain, json.dumps(told, indent=2))
+    store.write_text(table, claims_table(verdicts).to_csv(index=False))
+    return [plain, table]
 
 
 def _verdict(claim: Claim, effects: Sequence[Effect], prereg: Prereg) -> Verdict:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -16,24 +16,24 @@ from praesidium.component import InputError, flatten
 from praesidium.diagnostics.efficiency import expected_return_risk
 from praesidium.diagnostics.gap import invariance_gap, worst_group
 from praesidium.experiments import store
-from praesidium.reporting.tables import BASELINES, read_metrics
+from praesidium.reporting.tables import BASELINES
 
 CRISIS = "crisis"
-NAMES = ["dataset", "method", "seed"]
+NAMES = [*store.NAMES]
 SWEPT = ("training_risk", "validation_cvar95", "crisis_cvar95")
 RISKS = ("risk", "penalty", "environment_risk")  # logged in units of the reference risk
 SCALARS = ("risk", "penalty", "validation_risk", "gradient_norm", "cosine", "cross_cosine", "agreement", "misalignment")
 BY_ENVIRONMENT = {"risks": "environment_risk", "head_norms": "head_norm", "noise_to_signal": "noise_to_signal"}
 
 
-def read_curves(root: Path, *, methods: Sequence[str] | None = None) -> pd.DataFrame:
-    """Training logs of the finished runs below a folder, one row a run, step and quantity.
+def read_curves(runs: Sequence[store.Entry], *, methods: Sequence[str] | None = None) -> pd.DataFrame:
+    """Training logs of finished runs, one row a run, step and quantity.
 
     Quantities are those of the log; ``environment_risk``, ``head_norm`` and ``noise_to_signal`` have an environment.
     Risks and penalties are turned from units of the reference risk into units of the spot at inception.
 
     Args:
-        root: a results folder.
+        runs: the finished runs.
         methods: the methods to read, if not all.
 
     Returns:
@@ -41,81 +41,69 @@ def read_curves(root: Path, *, methods: Sequence[str] | None = None) -> pd.DataF
         none), ``value``. No row where nothing was logged.
 
     Raises:
-        InputError: if there is no finished run, or a log is damaged.
+        InputError: if a log is damaged.
     """
     parts = []
-    for folder, settings in _finished(root):
-        if (methods is None or settings["method"] in methods) and (folder / store.LOG).is_file():
-            parts.append(_long(_log(folder), settings, read_metrics(folder)).assign(**_names(settings)))
+    for run in runs:
+        if (methods is None or run.settings["method"] in methods) and (run.folder / store.LOG).is_file():
+            parts.append(_long(_log(run.folder), run.settings, run.metrics).assign(**run.names))
     columns = [*NAMES, "step", "ramp", "quantity", "environment", "value"]
     filled = [one for one in parts if len(one)]
     return pd.concat(filled, ignore_index=True).reindex(columns=columns) if filled else pd.DataFrame(columns=columns)
 
 
-def read_sweep(roots: Iterable[Path], *, weight: str = "objective.penalty", crisis: str = CRISIS) -> pd.DataFrame:
+def read_sweep(runs: Sequence[store.Entry], *, weight: str = "objective.penalty", crisis: str = CRISIS) -> pd.DataFrame:
     """Risks of finished runs by the weight of their penalty.
 
     Args:
-        roots: results folders, such as one for each weight.
+        runs: the finished runs, such as those of a folder for each weight.
         weight: setting that holds the weight. Plain ERM has weight 0; other runs without the setting are left out.
         crisis: the environment of the crisis.
 
     Returns:
         ``dataset``, ``method``, ``seed``, ``penalty``, and in units of the spot at inception ``training_risk`` (mean
         CVaR-95 of the training environments), ``validation_cvar95`` (mean over validation) and ``crisis_cvar95``.
-
-    Raises:
-        InputError: if a folder has no finished run.
     """
     rows = []
-    for folder, settings in (run for root in roots for run in _finished(root)):
-        chosen = 0.0 if settings["method"] in BASELINES else flatten(settings).get(weight)
+    for run in runs:
+        chosen = 0.0 if run.settings["method"] in BASELINES else flatten(run.settings).get(weight)
         if chosen is not None:
-            metrics, data = read_metrics(folder), settings["data"]
+            data = run.settings["data"]
             parts = zip(SWEPT, (data["train"], data["validation"], [crisis]), strict=True)
-            risks = {name: _mean_risk(metrics, environments) for name, environments in parts}
-            rows.append({**_names(settings), "penalty": float(chosen), **risks})
+            risks = {name: _mean_risk(run.metrics, environments) for name, environments in parts}
+            rows.append({**run.names, "penalty": float(chosen), **risks})
     return pd.DataFrame(rows, columns=[*NAMES, "penalty", *SWEPT])
 
 
-def read_episodes(root: Path, *, environment: str = CRISIS) -> pd.DataFrame:
+def read_episodes(runs: Sequence[store.Entry], *, environment: str = CRISIS) -> pd.DataFrame:
     """Episodes of finished runs in one environment; runs without episodes are left out.
 
     Returns:
         ``dataset``, ``method``, ``seed``, ``episode``, ``pnl`` in units of the spot at inception.
-
-    Raises:
-        InputError: if there is no finished run.
     """
-    parts, runs = [], []
-    for folder, settings in _finished(root):
-        if (folder / store.EPISODES).is_file():
-            columns, wanted = ["episode", "pnl"], [("environment", "==", environment)]
-            parts.append(pd.read_parquet(folder / store.EPISODES, columns=columns, filters=wanted))
-            runs.append(_names(settings))
+    kept = [run for run in runs if (run.folder / store.EPISODES).is_file()]
+    columns, wanted = ["episode", "pnl"], [("environment", "==", environment)]
+    parts = [pd.read_parquet(run.folder / store.EPISODES, columns=columns, filters=wanted) for run in kept]
     if not parts:
         return pd.DataFrame(columns=[*NAMES, "episode", "pnl"])
     # A grid has tens of millions of episodes: the names of their runs are kept as numbers.
-    names = pd.DataFrame(runs).astype({"dataset": "category", "method": "category"})
+    names = pd.DataFrame([run.names for run in kept]).astype({"dataset": "category", "method": "category"})
     names = names.loc[np.repeat(names.index, [len(one) for one in parts])].reset_index(drop=True)
     return pd.concat([names, pd.concat(parts, ignore_index=True)], axis=1)
 
 
-def read_sensitivities(root: Path) -> pd.DataFrame:
+def read_sensitivities(runs: Sequence[store.Entry]) -> pd.DataFrame:
     """How positions depend on each feature, of the finished runs that were probed.
 
     Returns:
         ``dataset``, ``method``, ``seed``, ``environment``, ``feature``, ``group`` (``phi`` or ``context``),
         ``sensitivity``: mean absolute slope of the position in the standardized feature.
-
-    Raises:
-        InputError: if there is no finished run.
     """
     rows = []
-    for folder, settings in _finished(root):
-        groups = {feature: group for group in ("phi", "context") for feature in settings["state"][group]}
-        for environment, slopes in read_metrics(folder).get("probes", {}).get("sensitivity", {}).items():
-            where = {**_names(settings), "environment": environment}
+    for run in runs:
+        groups = {feature: group for group in ("phi", "context") for feature in run.settings["state"][group]}
+        for environment, slopes in run.metrics.get("probes", {}).get("sensitivity", {}).items():
+            where = {**run.names, "environment": environment}
             rows += [{**where, "feature": one, "group": groups[one], "sensitivity": slopes[one]} for one in slopes]
     return pd.DataFrame(rows, columns=[*NAMES, "environment", "feature", "group", "sensitivity"])
 
@@ -140,19 +128,6 @@ def plane(cells: pd.DataFrame, *, crisis: str = CRISIS) -> pd.DataFrame:
             row |= {"crisis_cvar95": risk, "mean_pnl": profit, "er": expected_return_risk(profit, risk)}
         rows.append(row)
     return pd.DataFrame(rows, columns=[*NAMES, "ig", "worst_group", "crisis_cvar95", "er", "mean_pnl"])
-
-
-def _finished(root: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
-    """Folders and settings of the runs that are done."""
-    found = sorted(path.parent for path in root.glob(f"*/*/seed_*/{store.FINAL}"))
-    if not found:
-        raise InputError(f"{root}: there is no finished run here; run praesidium benchmark --out {root} first")
-    for folder in found:
-        yield folder, store.read_config(folder)
-
-
-def _names(settings: dict[str, Any]) -> dict[str, Any]:
-    return {name: settings[name] for name in NAMES}
 
 
 def _mean_risk(metrics: dict[str, Any], environments: Sequence[str]) -> float:

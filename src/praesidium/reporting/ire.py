@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,6 @@ import numpy as np
 import pandas as pd
 import torch
 
-from praesidium.component import InputError
 from praesidium.diagnostics.gap import (
     bias_corrected_gap,
     gap_is_resolved,
@@ -20,9 +19,9 @@ from praesidium.diagnostics.gap import (
     worst_group_cvar,
 )
 from praesidium.experiments import store
-from praesidium.reporting.tables import BASELINES, read_metrics
+from praesidium.reporting.tables import BASELINES
 
-KEYS = ["dataset", "method", "seed"]
+KEYS = [*store.NAMES]
 INVARIANCE = ("isi", "c1", "c2", "c2_raw", "c3", "ig", "ig_corrected", "ig_norm", "ig_excess")
 ROBUSTNESS = ("wg_max", "wg_half", "vr")
 EFFICIENCY = ("er", "tr")
@@ -30,8 +29,8 @@ SPURIOUS = "context_sensitivity"
 STRESS = ("validation", "test")
 
 
-def read_ire(root: Path) -> pd.DataFrame:
-    """One row a finished run; what cannot be told is missing.
+def read_ire(runs: Sequence[store.Entry]) -> pd.DataFrame:
+    """One row a run, of finished ones; what cannot be told is missing.
 
     ``isi`` with its parts comes from the probes of the run. ``ig`` is the largest difference of CVaR-95 between the
     environments that were not trained on; ``ig_corrected`` takes off what equal risks would show by chance, ``ig_norm``
@@ -39,17 +38,8 @@ def read_ire(root: Path) -> pd.DataFrame:
     delta's. ``wg_max`` is the worst of them, ``wg_half`` the mean of the worse half. ``vr``, ``er`` and ``tr`` are
     those of the first test environment, ``context_sensitivity`` the mean slope of the position in the standardized
     regime features there.
-
-    Raises:
-        InputError: if there is no finished run.
     """
-    rows = []
-    for config in sorted(root.glob(f"*/*/seed_*/{store.CONFIG}")):
-        if (config.parent / store.FINAL).is_file():
-            rows.append(_row(store.read_config(config.parent), read_metrics(config.parent)))
-    if not rows:
-        raise InputError(f"{root}: there is no finished run here; run praesidium benchmark --out {root} first")
-    table = pd.DataFrame(rows)
+    table = pd.DataFrame([{**run.names, **_row(run.settings, run.metrics)} for run in runs])
     for dataset, part in table.groupby("dataset", sort=False):
         base = part[part.method.isin(BASELINES)].risk_mean
         here = table.dataset == dataset
@@ -74,6 +64,13 @@ def by_method(table: pd.DataFrame) -> pd.DataFrame:
     return grouped[measures].median().assign(seeds=grouped.seed.nunique()).reset_index()
 
 
+def write_diagnostics(table: pd.DataFrame, root: Path) -> Path:
+    """Write ``diagnostics.csv``, a row a run; missing numbers stay empty."""
+    path = root / "diagnostics.csv"
+    store.write_text(path, table.to_csv(index=False, float_format="%.8g"))
+    return path
+
+
 def _row(settings: Mapping[str, Any], metrics: Mapping[str, Any]) -> dict[str, Any]:
     roles = settings["data"]
     names = list(dict.fromkeys(name for role in STRESS for name in roles[role]))
@@ -84,7 +81,6 @@ def _row(settings: Mapping[str, Any], metrics: Mapping[str, Any]) -> dict[str, A
     sensitivity = metrics.get("probes", {}).get("sensitivity", {}).get(crisis, {})
     context = [sensitivity[name] for name in settings["state"]["context"] if name in sensitivity]
     return {
-        **{key: settings[key] for key in KEYS},
         "isi": metrics.get("metrics/isi/all"),
         **{part: metrics.get(f"metrics/isi/{part}") for part in ("c1", "c2", "c2_raw", "c3")},
         "ig": invariance_gap(risks) if several else None,

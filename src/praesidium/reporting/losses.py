@@ -14,7 +14,6 @@ from torch import Tensor
 
 from praesidium.component import InputError
 from praesidium.experiments import store
-from praesidium.reporting.tables import read_metrics
 
 GAINS = ("pnl", "pnl_without_premium")  # columns that change sign to become losses
 
@@ -78,18 +77,17 @@ def read_losses(
     Raises:
         InputError: if a file cannot be read or the runs do not have the same number of episodes.
     """
-    homes = {name: root / dataset / name for name in methods}
-    begun = {seed for home in homes.values() for seed in _seeds(home, store.CONFIG)}
-    asked = sorted(begun if seeds is None else seeds)
+    begun = {name: store.entries_by_seed(root, dataset, name) for name in methods}
+    asked = sorted({seed for runs in begun.values() for seed in runs} if seeds is None else seeds)
     tables: dict[str, Tensor] = {}
     own: dict[str, tuple[int, ...]] = {}
-    for name, home in homes.items():
-        finished = sorted(_seeds(home, store.FINAL).intersection(asked))
-        found = {seed: _read(home / f"seed_{seed}", environment, column) for seed in finished}
+    for name, runs in begun.items():
+        finished = sorted(seed for seed, run in runs.items() if run.done and seed in asked)
+        found = {seed: _read(runs[seed].folder, environment, column) for seed in finished}
         rows = {seed: row for seed, row in found.items() if len(row)}
         if rows:
-            table = _stacked(rows, home)
-            rule = bool((table == table[0]).all()) and not _trained(home / f"seed_{min(rows)}")
+            table = _stacked(rows, root / dataset / name)
+            rule = bool((table == table[0]).all()) and not _trained(runs[min(rows)])
             tables[name], own[name] = (table[:1], ()) if rule else (table, tuple(rows))
     lengths = {name: table.shape[1] for name, table in tables.items()}
     if len(set(lengths.values())) > 1:
@@ -101,10 +99,6 @@ def read_losses(
         missing={name: seeds for name, seeds in lacking.items() if seeds},
         absent=tuple(name for name in methods if name not in tables),
     )
-
-
-def _seeds(home: Path, file: str) -> set[int]:
-    return {int(path.parent.name.removeprefix("seed_")) for path in home.glob(f"seed_*/{file}")}
 
 
 def _read(folder: Path, environment: str, column: str) -> Float[Tensor, " episodes"]:
@@ -125,5 +119,5 @@ def _stacked(rows: dict[int, Tensor], home: Path) -> Float[Tensor, "seeds episod
     return torch.stack(list(rows.values()))
 
 
-def _trained(folder: Path) -> bool:
-    return any(key.startswith("training/") for key in read_metrics(folder))
+def _trained(run: store.Entry) -> bool:
+    return any(key.startswith("training/") for key in run.metrics)

@@ -14,7 +14,6 @@ from praesidium.experiments import store
 from praesidium.reporting.aggregates import partial_spearman
 from praesidium.reporting.comparison import Effect, Protocol, known
 from praesidium.reporting.statistics import interval
-from praesidium.reporting.tables import read_metrics
 from praesidium.training.reproducibility import stream
 
 FEWEST_SEEDS = 3
@@ -38,11 +37,12 @@ def gap_correlation(
     """
     runs, lacking = [], []
     for group, name in enumerate(methods):
-        folders = {seed: root / protocol.dataset / name / f"seed_{seed}" for seed in protocol.seeds}
-        told = [run for seed, at in folders.items() if (run := _run(at, seed, group, stability, environments))]
+        there = store.entries_by_seed(root, protocol.dataset, name)
+        asked = {seed: there[seed] for seed in protocol.seeds if seed in there}
+        told = [run for seed, one in asked.items() if (run := _run(one, seed, group, stability, environments))]
         runs += told
-        if len(told) < len(folders):
-            lacking.append(f"no {stability} of {name} with {len(folders) - len(told)} of {len(folders)} seeds")
+        if lack := len(protocol.seeds) - len(told):
+            lacking.append(f"no {stability} of {name} with {lack} of {len(protocol.seeds)} seeds")
     effect = Effect(
         quantity=f"rank correlation of {stability} and gap",
         method=", ".join(methods),
@@ -78,11 +78,11 @@ class _Run:
     risk: float
 
 
-def _run(folder: Path, seed: int, group: int, stability: str, environments: Sequence[str]) -> _Run | None:
+def _run(stored: store.Entry, seed: int, group: int, stability: str, environments: Sequence[str]) -> _Run | None:
     """What a run tells; nothing if it is not finished, or did not measure all of it."""
-    if not (folder / store.FINAL).is_file():
+    if not stored.done:
         return None
-    metrics = read_metrics(folder)
+    metrics = stored.metrics
     keys = [stability, *(f"metrics/cvar95/{name}" for name in environments)]
     measured = [float(metrics[key]) for key in keys if metrics.get(key) is not None]
     if len(measured) < len(keys):

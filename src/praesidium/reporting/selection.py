@@ -15,9 +15,9 @@ from praesidium.experiments import store
 from praesidium.experiments.tuning import CHOICE
 from praesidium.reporting.curves import read_sweep
 from praesidium.reporting.plots.sweep import sweep_figure
-from praesidium.reporting.tables import read_metrics
 
 SCALE = 1e4
+TRIALS = "trial_*/*/*/seed_*"
 FIRST = "trial_00"  # the method as it stands
 
 
@@ -74,17 +74,15 @@ def select(root: Path) -> Selection:
     rows: dict[tuple[str, str], list[tuple[float, float]]] = {}
     settings: dict[tuple[str, str], dict[str, Any]] = {}
     datasets: set[str] = set()
-    for config in sorted(root.glob(f"trial_*/*/*/seed_*/{store.CONFIG}")):
-        folder = config.parent
-        own = store.read_config(folder)
-        key = (own["method"], config.relative_to(root).parts[0])
+    for run in store.entries(root, TRIALS):
+        own = run.settings
+        key = (own["method"], run.folder.relative_to(root).parts[0])
         datasets.add(own["dataset"])
-        settings[key] = flatten({name: own[name] for name in own if name not in {"seed", "method", "dataset"}})
-        if not (folder / store.FINAL).is_file():
+        settings[key] = flatten({name: own[name] for name in own if name not in store.NAMES})
+        if not run.done:
             continue  # its settings still say what the others differ from
-        metrics = read_metrics(folder)
-        validation, crisis = (metrics[f"metrics/cvar95/{own['data'][role][0]}"] for role in ("validation", "test"))
-        rows.setdefault(key, []).append((metrics.get("training/validation_cvar95", validation), crisis))
+        validation, crisis = (run.metrics[f"metrics/cvar95/{own['data'][role][0]}"] for role in ("validation", "test"))
+        rows.setdefault(key, []).append((run.metrics.get("training/validation_cvar95", validation), crisis))
     if not rows:
         raise InputError(f"{root}: there is no finished trial here; run praesidium tune --out {root} first")
     if len(datasets) > 1:
@@ -123,7 +121,7 @@ def draw_sweep(root: Path, grid: str) -> list[Path]:
     key, _, values = grid.partition("=")
     if any(pd.isna(pd.to_numeric(one.strip(), errors="coerce")) for one in values.split(",")):
         return []
-    swept = read_sweep(sorted(root.glob("trial_*")), weight=key)
+    swept = read_sweep([run for run in store.entries(root, TRIALS) if run.done], weight=key)
     drawn = sweep_figure(swept, root / "sweep.png") if len(swept) else None
     return [drawn] if drawn else []
 

@@ -6,10 +6,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from praesidium.experiments import store
 from praesidium.reporting.curves import plane, read_curves, read_episodes, read_sensitivities
 from praesidium.reporting.figures import crisis_figure
-from praesidium.reporting.ire import read_ire
+from praesidium.reporting.ire import read_ire, write_diagnostics
 from praesidium.reporting.plots.head import head_figure
 from praesidium.reporting.plots.ire import ire_figure
 from praesidium.reporting.plots.qq import qq_figure
@@ -31,14 +30,13 @@ def report(root: Path, results: Results, summary: pd.DataFrame, shown: pd.DataFr
     Returns:
         The files, tables first.
     """
-    runs = read_ire(root)
-    written = [write_summary(summary, root), root / "diagnostics.csv"]
-    store.write_text(written[1], runs.to_csv(index=False, float_format="%.8g"))
+    runs = read_ire(results.runs)
+    written = [write_summary(summary, root), write_diagnostics(runs, root)]
     figures: list[Path | None] = [crisis_figure(results.cells, shown, root / "crisis_cvar95.png")]
     curves, episodes, slopes, points = (
-        read_curves(root),
-        read_episodes(root),
-        read_sensitivities(root),
+        read_curves(results.runs),
+        read_episodes(results.runs),
+        read_sensitivities(results.runs),
         plane(results.cells),
     )
     points = points.merge(

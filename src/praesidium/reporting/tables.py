@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,7 +10,6 @@ from typing import Any, cast
 
 import pandas as pd
 
-from praesidium.component import InputError
 from praesidium.experiments import store
 
 COLUMNS = (
@@ -52,10 +50,12 @@ class Results:
     """Everything that a results folder holds.
 
     Attributes:
+        runs: that are finished.
         cells: one row a data set, method, seed and environment, with the measures.
         unfinished: runs that were begun but are not done.
     """
 
+    runs: list[store.Entry]
     cells: pd.DataFrame
     unfinished: tuple[str, ...]
 
@@ -66,31 +66,10 @@ def read_results(root: Path) -> Results:
     Raises:
         InputError: if there are none.
     """
-    rows: list[dict[str, Any]] = []
-    unfinished: list[str] = []
-    for config in sorted(root.glob(f"*/*/seed_*/{store.CONFIG}")):
-        folder = config.parent
-        settings = store.read_config(folder)
-        if not (folder / store.FINAL).is_file():
-            unfinished.append(str(folder.relative_to(root)))
-            continue
-        names = {"dataset": settings["dataset"], "method": settings["method"], "seed": settings["seed"]}
-        rows.extend({**names, **row} for row in environment_rows(read_metrics(folder), settings["data"]))
-    if not rows:
-        raise InputError(f"{root}: there is no finished run here; run praesidium benchmark --out {root} first")
-    return Results(pd.DataFrame(rows), tuple(unfinished))
-
-
-def read_metrics(folder: Path) -> dict[str, Any]:
-    """The final metrics of a run.
-
-    Raises:
-        InputError: if there are none that can be read.
-    """
-    try:
-        return json.loads((folder / store.FINAL).read_text())
-    except (OSError, json.JSONDecodeError):
-        raise InputError(f"{folder / store.FINAL}: cannot be read; delete the folder and run again") from None
+    runs = store.finished(root)
+    rows = [{**run.names, **row} for run in runs for row in environment_rows(run.metrics, run.settings["data"])]
+    others = sorted(one.folder for one in {*store.entries(root)} - {*runs})
+    return Results(runs, pd.DataFrame(rows), tuple(str(folder.relative_to(root)) for folder in others))
 
 
 def environment_rows(metrics: dict[str, Any], data: dict[str, Any]) -> list[dict[str, Any]]:
