@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from praesidium.experiments.task import HedgingTask
 from praesidium.objectives.alignment import mean_square
-from praesidium.policies.encoders import Encoder, Split
+from praesidium.policies.encoders import Encoder, Joint, Split
 from praesidium.policies.heads import PerEnvironment, Shared
 from praesidium.policies.neural import Neural
 from praesidium.policies.outputs import Band, Free, Residual, Trade
@@ -88,3 +88,18 @@ def test_the_tail_is_enough_whatever_the_shape(sizes, width, depth, level, smoot
     full, _ = smoothed_cvar(losses.flatten(), group, edge, level=level, episodes=count)
     torch.testing.assert_close(measured.risks[0], full, atol=1e-12, rtol=1e-12)
     torch.testing.assert_close(ours, flat_gradient(full.mean(), rule), atol=1e-12, rtol=1e-12)
+
+
+@pytest.mark.parametrize("ask", ["head", "head_halves", "residual", "scale", "moments", "whole"])
+def test_losses_that_are_no_numbers_make_a_risk_that_is_none_and_stop_nothing(ask, scenes):
+    """A policy that has diverged is told by its risk, whatever an objective asks beyond it."""
+    rule = Neural(encoder=Joint(width=4)).build(Sizes(phi=4, context=5, environments=2), seed=1).double()
+    with torch.no_grad():
+        for parameter in rule.parameters():
+            parameter.fill_(torch.nan)
+    options = {"level": 0.9, "smoothing": 0.3, "cost_smoothing": 1e-3, "scale": [1.0]}
+    values = torch.cat([one.detach().flatten() for one in rule.parameters()]).unsqueeze(0)
+    batch = [slice(0, 60), slice(0, 60)]
+    measured = HedgingTask(rule, [scenes], scenes, **options).measure(values, [batch], [0])
+    getattr(measured, ask)()
+    assert measured.risks.isnan().all()

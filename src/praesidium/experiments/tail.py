@@ -131,7 +131,7 @@ class Tail:
 
         def make() -> Tensor:
             parts = [replay.decisions.features.detach().movedim(0, -2) for _, replay in self._replayed(graph=False)]
-            return self._flat(torch.cat(parts, dim=-3))
+            return self._flat(torch.cat(parts, dim=-3)) if parts else self._nothing(len(self.held), 1)
 
         features, shares = self._leaf("features", make), self._shares()
         mean = self._sum_by_group(shares.unsqueeze(-1) * features.mean(-2))
@@ -182,13 +182,21 @@ class Tail:
 
     def _head_rows(self) -> Float[Tensor, "tail parameters"]:
         """Gradient of each episode's loss in the head; a leaf."""
-        return self._leaf(
-            "head", lambda: self._flat(torch.cat([one.head() for _, one in self._replayed(graph=True)], dim=-2))
-        )
+
+        def make() -> Tensor:
+            parts = [one.head() for _, one in self._replayed(graph=True)]
+            return self._flat(torch.cat(parts, dim=-2)) if parts else self._nothing(1)
+
+        return self._leaf("head", make)
 
     def _each(self, ask: Callable[[Replay], Tensor]) -> Float[Tensor, " tail"]:
         """A number of each episode, asked of its replay."""
-        return self._flat(torch.cat([ask(one).detach() for _, one in self._replayed(graph=False)], dim=-1))
+        parts = [ask(one).detach() for _, one in self._replayed(graph=False)]
+        return self._flat(torch.cat(parts, dim=-1)) if parts else self._nothing()
+
+    def _nothing(self, *rest: int) -> Tensor:
+        """No episode: that of losses which are no numbers, of which none is beyond the edge."""
+        return self.losses.new_zeros(0, *rest)
 
     def _leaf(self, name: str, make: Callable[[], Tensor]) -> Tensor:
         if name not in self.leaves:

@@ -22,6 +22,9 @@ from praesidium.hedging.volatility import Forecast, GreekVolatility, Parameters
 from praesidium.markets.paths import Paths, Smile
 
 
+LEAST_SPREAD = 0.1  # of the inventory: the delta of a claim that is rolled hardly moves, but positions may
+
+
 class StateSettings(Component):
     """Which features a policy sees.
 
@@ -88,7 +91,9 @@ class StateSettings(Component):
             parameters=parameters,
             phi=Scaler.fit([stack(self.phi, one) for one in glimpses], clip=self.clip),
             context=Scaler.fit([stack(self.context, one) for one in glimpses], clip=self.clip),
-            inventory=Scaler.fit([one.delta.unsqueeze(-1) for one in glimpses], clip=self.clip),
+            inventory=_at_least(
+                LEAST_SPREAD, Scaler.fit([one.delta.unsqueeze(-1) for one in glimpses], clip=self.clip)
+            ),
             instruments=instruments,
             limits=limits,
         )
@@ -198,6 +203,10 @@ class StateBuilder:
             "hedges": torch.stack(hedges, dim=-2),
             "kept": kept_of(contracts),
         }
+
+
+def _at_least(least: float, scaler: Scaler) -> Scaler:
+    return replace(scaler, deviation=tuple(max(one, least) for one in scaler.deviation))
 
 
 def glimpse_of(
