@@ -43,8 +43,8 @@ class Liability(Component):
             value = self.value(_with_level(at, level))
             return torch.autograd.grad(value.sum(), level)[0]
 
-    def summary(self, paths: Paths) -> Float[Tensor, "rebalances paths"] | None:
-        """What the claim remembers at times 0..horizon of the prices up to then."""
+    def summary(self, paths: Paths) -> Float[Tensor, "rebalances paths *parts"] | None:
+        """What the claim remembers at times 0..horizon of the prices up to then; several numbers have an axis."""
         return None
 
     def days_left(self, horizon: int) -> list[int]:
@@ -76,6 +76,8 @@ def by_differentiation(liability: Liability, at: Conditions) -> Greeks:
         spot = at.spot.detach().clone().requires_grad_()
         value = liability.value(_with_spot(at, spot))
         (delta,) = torch.autograd.grad(value.sum(), spot, create_graph=True)
+        if not delta.requires_grad:  # linear in the spot
+            return Greeks(delta, torch.zeros_like(delta))
         (gamma,) = torch.autograd.grad(delta.sum(), spot, allow_unused=True, materialize_grads=True)
     return Greeks(delta.detach(), gamma)
 

@@ -84,7 +84,7 @@ class State:
     discount: Float[Tensor, "steps *one"] | None = None
     limits: Limits | None = None
     volatility: Float[Tensor, "steps *replicas paths"] | None = None
-    summary: Float[Tensor, "steps *replicas paths"] | None = None
+    summary: Tensor | None = None
     claim: Claim | None = None
 
     @property
