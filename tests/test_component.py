@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import Field, PositiveFloat
 
-from praesidium.component import Component, InputError, build, fingerprint, flatten, remember
+from praesidium.component import Component, InputError, build, fingerprint, flatten, remember, unknown
 from praesidium.experiments.study import compose
 
 
@@ -168,3 +168,7 @@ def test_remember_tells_arguments_apart_by_their_settings():
     assert len(calls) == 3
     assert taste(Apple(), 1) is not first
     assert len(calls) == 4
+
+
+def test_where_there_is_nothing_to_set_it_says_so():
+    assert unknown("liability", "strike", []) == "liability: 'strike' is unknown; there is nothing to set or choose here"

@@ -29,6 +29,8 @@ class InputError(ValueError):
 def unknown(what: str, name: object, known: Iterable[str]) -> str:
     """One sentence for a name that does not exist: the nearest one, then all known ones."""
     names = sorted(known)
+    if not names:
+        return f"{what}: {str(name)!r} is unknown; there is nothing to set or choose here"
     near = get_close_matches(str(name), names, n=1)
     hint = f"; did you mean {near[0]!r}?" if near else ";"
     return f"{what}: {str(name)!r} is unknown{hint} known: {', '.join(names)}"
