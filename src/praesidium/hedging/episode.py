@@ -178,18 +178,24 @@ class Ledger:
 
     def settle(self, positions: Float[Tensor, "steps paths *instruments"]) -> Episode:
         """Keep the books of positions held over (t, t+1], for t = 0..horizon-1."""
-        positions = positions.double()
-        price, gains = spot_gains(self.spot.double(), self.discount, self.growth)
-        dealing = self._dealing(price, price[-1] + gains[-1])
-        if self.gains is not None:
-            gains = torch.cat([gains.unsqueeze(-1), self.gains], dim=-1)
+        positions, dealing = positions.double(), self.dealing
         costs = by_day(dealing.costs(positions))
         if self.outflow is not None:
             costs = costs + self.outflow
-        daily = by_day(positions * gains) - costs - self.marks.diff(dim=0)
+        daily = by_day(positions * self.earnings) - costs - self.marks.diff(dim=0)
         return Episode(positions, dealing.trades(positions), costs, daily, premium=self.marks[0], payoff=self.payoff)
 
-    def _dealing(self, price: Float[Tensor, "steps paths"], closing: Float[Tensor, " paths"]) -> Dealing:
+    @property
+    def earnings(self) -> Float[Tensor, "steps paths *instruments"]:
+        """What a unit of each instrument earns over (t, t+1]."""
+        _, gains = spot_gains(self.spot.double(), self.discount, self.growth)
+        return gains if self.gains is None else torch.cat([gains.unsqueeze(-1), self.gains], dim=-1)
+
+    @property
+    def dealing(self) -> Dealing:
+        """What is charged for trades."""
+        price, gains = spot_gains(self.spot.double(), self.discount, self.growth)
+        closing = price[-1] + gains[-1]
         rate, spread = price.new_tensor(self.cost_rate), self.spread
         terms = None if self.frictions.plain else price.new_tensor(self.frictions.terms)
         if self.prices is None or self.gains is None:
