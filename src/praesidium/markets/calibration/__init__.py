@@ -1,0 +1,1 @@
+"""Parameters of price dynamics from daily returns, under the physical measure, with what is known of each."""
