@@ -21,7 +21,6 @@ from praesidium.hedging.state import KEPT, Claim, State
 from praesidium.hedging.volatility import Forecast, GreekVolatility, Parameters
 from praesidium.markets.paths import Paths, Smile
 
-
 LEAST_SPREAD = 0.1  # of the inventory: the delta of a claim that is rolled hardly moves, but positions may
 
 
