@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import typer
 
-from praesidium.cli import prices, results, studies
+from praesidium.cli import calibrate, prices, quotes, results, studies
 from praesidium.cli.terminal import complain
 from praesidium.component import InputError
 
@@ -24,6 +24,8 @@ app = typer.Typer(
 )
 for command in (
     prices.stage,
+    quotes.quotes,
+    calibrate.calibrate,
     studies.train,
     results.evaluate,
     studies.benchmark,

@@ -6,8 +6,10 @@ from collections.abc import Mapping
 from typing import Any, Literal
 
 import numpy as np
+from jaxtyping import Float
 from numpy.typing import NDArray
 from pydantic import Field, PositiveFloat, model_validator
+from torch import Tensor
 
 from praesidium.component import InputError, unknown
 from praesidium.data.environments import DataSet, Environment, Source
@@ -16,12 +18,14 @@ from praesidium.data.liquidity import stressed_share
 from praesidium.data.prices import Prices
 from praesidium.data.sources import PriceSource
 from praesidium.data.splits import WINDOWS, IsoDate, Window, covered_segments, legal_starts, window_days
+from praesidium.data.surfaces import MarkedSimulator, OptionSurface, QuotedSurface, SurfaceMarks
 from praesidium.data.windows import WindowEpisodes, window_episodes
 from praesidium.markets.filtered_history import FilteredHistory, tail_coverage
 from praesidium.markets.garch import GJR, fit_gjr
 from praesidium.markets.market import TRADING_DAYS
 
 FEWEST_STARTS = 20
+CLIP = FilteredHistory.clip
 
 
 class HistoricalEnvironment(Environment):
@@ -58,6 +62,9 @@ class Historical(DataSet, kind="historical"):
         block: mean length in days of the blocks of resampled shocks. Longer ones than 1 let a network recognize the few
             training days and foresee the next, and replay rebounds that pull the spot back.
         premium: implied over forecast volatility.
+        options: quotes by whose volatility surface everything is marked instead, in windows too. On their own day marks
+            are those of the surface; on any other they go with the forecast: earlier ones too, where a surface is not
+            yet known, and the report names the windows before it.
     """
 
     prices: PriceSource
@@ -69,6 +76,7 @@ class Historical(DataSet, kind="historical"):
     window_frictions: Frictions = NONE
     block: float = Field(default=1.0, ge=1)
     premium: PositiveFloat = 1.15
+    options: OptionSurface | None = None
     environments: dict[str, HistoricalEnvironment]
 
     @model_validator(mode="after")
@@ -110,7 +118,35 @@ class Historical(DataSet, kind="historical"):
         }
         windows, missing = self._real_windows(prices, gjr)
         report = self._report(prices, gjr, segments, simulators, pools, windows, missing)
-        return Source(simulators, windows, self.window_cost_rate, self.window_frictions, report=report)
+        if self.options is None:
+            return Source(simulators, windows, self.window_cost_rate, self.window_frictions, report=report)
+        quoted = self.options.read(self.rate, self.dividend)
+        marks, origin = self._marks(quoted, prices, gjr, variance)
+        return Source(
+            {name: MarkedSimulator(one, marks) for name, one in simulators.items()},
+            {name: marks.of_window(one) for name, one in windows.items()},
+            self.window_cost_rate,
+            self.window_frictions,
+            smile=quoted.surface,
+            report={**report, "options": self._told(quoted, origin, windows)},
+        )
+
+    def _marks(
+        self, quoted: QuotedSurface, prices: Prices, gjr: GJR, variance: NDArray[np.float64]
+    ) -> tuple[SurfaceMarks, str]:
+        """Marks by the surface, and where the variance of its day comes from."""
+        days, day = prices.dates.to_numpy(), np.datetime64(quoted.date)
+        inside = bool(days[0] <= day <= days[-1])
+        now = variance[np.searchsorted(days, day, side="right") - 1] if inside else gjr.variance
+
+        def reference(days: Float[Tensor, " days"]) -> Float[Tensor, " days"]:
+            return gjr.implied(days.new_tensor(float(now)), days, multiplier=self.premium, clip=CLIP)
+
+        return SurfaceMarks(quoted.surface, reference), "filtered" if inside else "long-run"
+
+    def _told(self, quoted: QuotedSurface, origin: str, windows: Mapping[str, WindowEpisodes]) -> dict[str, Any]:
+        before = [name for name, one in windows.items() if one.starts.to_numpy()[0] < np.datetime64(quoted.date)]
+        return {"date": quoted.date, **quoted.record, "variance": origin, "windows_before": before}
 
     def _calm(self, prices: Prices) -> NDArray[np.bool_]:
         """Days up to the end of training that lie in no window."""

@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import io
 import json
 import os
-import re
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from datetime import date, datetime
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +13,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from praesidium.component import InputError
+from praesidium.data.sheet import Sheet, numbers, read_content, read_dates, read_sheet
 
 DATE_NAMES = ("date", "datetime", "timestamp", "observation date", "time", "day", "", "unnamed: 0", "index")
 ADJUSTED_NAMES = ("adj close", "adjusted close", "adj. close", "adjclose")
@@ -25,12 +21,6 @@ CLOSE_NAMES = ("close", "close/last", "last", "px last", "price")
 BAR_NAMES = ("open", "high", "low")
 EPISODE = 81  # rows: 20 days of history, inception, 60 days to maturity
 LARGEST_JUMP = 1.5  # ratio of two closes in either direction, so that a 2:1 split is caught on a good day too
-
-_YEAR_FIRST = re.compile(r"(\d{4})([-/.])(\d{1,2})\2(\d{1,2})([T ].*)?|(\d{4})(\d{2})(\d{2})")
-_YEAR_LAST = re.compile(r"(\d{1,2})([-/.])(\d{1,2})\2(\d{4})([T ,].*)?")
-_MONTH_BY_NAME = ("%b %d, %Y", "%B %d, %Y", "%d-%b-%Y", "%d %b %Y", "%d %B %Y")
-_PLAIN_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
-_GROUPED_NUMBER = re.compile(r"\d{1,3}((,\d{3})+\.\d+|(,\d{3}){2,})")  # "3,225" alone could be a decimal comma
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,21 +91,9 @@ def record_of(staged: Path) -> Path:
     return staged.with_suffix(".json")
 
 
-def read_content(path: Path) -> bytes:
-    """The bytes of a file, or a sentence about why there are none."""
-    if path.is_dir():
-        raise InputError(f"{path}: is a directory; name the CSV file in it")
-    try:
-        return path.read_bytes()
-    except FileNotFoundError:
-        raise InputError(f"{path}: no such file; give the path of a CSV with daily prices") from None
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror}); check its permissions") from None
-
-
 def read_table(content: bytes, name: str, *, allow_jumps: bool, episode: int) -> PriceTable:
     """Parse and check a price CSV; ``name`` is how messages call it, line numbers are those of the file."""
-    sheet = _sheet(content, name)
+    sheet = read_sheet(content, name, single=(*ADJUSTED_NAMES, *CLOSE_NAMES))
     dated, adjusted, plain = map(sheet.first_of, (DATE_NAMES, ADJUSTED_NAMES, CLOSE_NAMES))
     chosen = adjusted or plain
     if dated is None or chosen is None:
@@ -125,7 +103,7 @@ def read_table(content: bytes, name: str, *, allow_jumps: bool, episode: int) ->
         raise InputError(f"{name}: has a header but no rows; export the prices again")
 
     notes = [f"Took the closes from column {sheet.labels[chosen]!r}."]
-    days, timed = _dates(name, sheet.cells[dated], sheet.lines)
+    days, timed = read_dates(name, sheet.cells[dated], sheet.lines)
     if timed:
         notes.append(f"Reduced {timed} timestamps to the date that is written in them.")
     close = _closes(sheet, chosen)
@@ -133,12 +111,12 @@ def read_table(content: bytes, name: str, *, allow_jumps: bool, episode: int) ->
     if adjusted and plain:
         notes[0] = f"Took the closes from column {sheet.labels[adjusted]!r}, not from {sheet.labels[plain]!r}."
     if adjusted:
-        unadjusted = _numbers(sheet.cells[plain]) if plain else np.zeros_like(close)
+        unadjusted = numbers(sheet.cells[plain]) if plain else np.zeros_like(close)
         scale = np.divide(close, unadjusted, out=np.full_like(close, np.nan), where=unadjusted > 0)
     columns = {"close": close}
     for key in (*BAR_NAMES, "volume"):
         if key in sheet.cells:
-            values = _numbers(sheet.cells[key]) * (1.0 if key == "volume" else scale)
+            values = numbers(sheet.cells[key]) * (1.0 if key == "volume" else scale)
             if np.all(np.isfinite(values) & (values >= 0 if key == "volume" else values > 0)):
                 columns[key] = values
             else:
@@ -188,100 +166,14 @@ def _check(
         raise InputError(f"{name}: {len(close)} rows, but one episode needs {episode}; give a longer history")
 
 
-@dataclass(frozen=True)
-class _Sheet:
-    """Cells of a CSV by normalized column name, the names as written, and the line on which each row ends."""
-
-    name: str
-    labels: dict[str, str]
-    cells: dict[str, list[str]]
-    lines: list[int]
-
-    def first_of(self, names: Sequence[str]) -> str | None:
-        return next((key for key in names if key in self.cells), None)
-
-
-def _sheet(content: bytes, name: str) -> _Sheet:
-    try:
-        text = content.decode("utf-8-sig")
-        if "\0" in text:
-            raise UnicodeError
-        first = next((line for line in text.splitlines() if line.strip()), "")
-        reader = csv.reader(io.StringIO(text, newline=""), delimiter=max(",;\t|", key=first.count))
-        table = [(reader.line_num, row) for row in reader if any(cell.strip() for cell in row)]
-    except (UnicodeError, csv.Error):
-        raise InputError(f"{name}: is not a text file with comma-separated values; save it as CSV (UTF-8)") from None
-    if not table:
-        raise InputError(f"{name}: is empty; export the prices again")
-    header, body = [cell.strip() for cell in table[0][1]], table[1:]
-    if [row[0].strip().lower() for _, row in body[:2]] == ["ticker", "date"]:
-        header, body = ["Date", *header[1:]], body[2:]  # yfinance writes three rows of header
-    for line, row in body:
-        if any(cell.strip() for cell in row[len(header) :]):
-            raise InputError(f"{name}: line {line} has {len(row)} cells, the header {len(header)}; quote or correct it")
-    keys = [" ".join(label.replace("_", " ").rstrip("* ").lower().split()) for label in header]
-    for key in (*ADJUSTED_NAMES, *CLOSE_NAMES):
-        if keys.count(key) > 1:
-            raise InputError(f"{name}: {keys.count(key)} columns are called {key!r}; keep one asset and stage again")
-    places = {key: keys.index(key) for key in keys}
-    cells = {key: [row[place].strip() if place < len(row) else "" for _, row in body] for key, place in places.items()}
-    return _Sheet(name, {key: header[place] for key, place in places.items()}, cells, [line for line, _ in body])
-
-
-def _closes(sheet: _Sheet, column: str) -> NDArray[np.float64]:
-    close = _numbers(sheet.cells[column])
+def _closes(sheet: Sheet, column: str) -> NDArray[np.float64]:
+    close = numbers(sheet.cells[column])
     wrong = np.flatnonzero(~(np.isfinite(close) & (close > 0)))
     if len(wrong):
         what = "price is not a positive number" if len(wrong) == 1 else "prices are not positive numbers"
         where = f"first: {sheet.cells[column][wrong[0]]!r}, line {sheet.lines[wrong[0]]}"
         raise InputError(f"{sheet.name}: {len(wrong)} {what} ({where}); correct or remove these rows and stage again")
     return close
-
-
-def _numbers(cells: Sequence[str]) -> NDArray[np.float64]:
-    """Cells as numbers, NaN where one is none; a leading $ and unmistakable thousands commas are understood."""
-    bare = [cell.removeprefix("$") for cell in cells]
-    bare = [cell.replace(",", "") if _GROUPED_NUMBER.fullmatch(cell) else cell for cell in bare]
-    return np.array([float(cell) if _PLAIN_NUMBER.fullmatch(cell) else np.nan for cell in bare], dtype=np.float64)
-
-
-def _dates(name: str, cells: Sequence[str], lines: Sequence[int]) -> tuple[pd.DatetimeIndex, int]:
-    """Dates as written, and how many of them carried a time of day."""
-    year_last = [
-        (match, line) for cell, line in zip(cells, lines, strict=True) if (match := _YEAR_LAST.fullmatch(cell))
-    ]
-    day_first = [line for match, line in year_last if int(match[1]) > 12]
-    month_first = [line for match, line in year_last if int(match[3]) > 12]
-    if year_last and bool(day_first) == bool(month_first):
-        shown = f"first: {year_last[0][0].string!r}, line {year_last[0][1]}"
-        raise InputError(f"{name}: day and month cannot be told apart ({shown}); write dates as 2019-07-03")
-    found = [_date(cell, day_first=bool(day_first)) for cell in cells]
-    wrong = [place for place, day in enumerate(found) if day is None]
-    if wrong:
-        what = "date cannot" if len(wrong) == 1 else "dates cannot"
-        shown = f"first: {cells[wrong[0]]!r}, line {lines[wrong[0]]}"
-        raise InputError(f"{name}: {len(wrong)} {what} be read ({shown}); write dates as 2019-07-03 and stage again")
-    timed = sum(bool((match := _YEAR_FIRST.fullmatch(cell)) and match[5]) for cell in cells)
-    return pd.DatetimeIndex(np.array(found, dtype="datetime64[s]"), name="date"), timed + sum(
-        bool(match[5]) for match, _ in year_last
-    )
-
-
-def _date(cell: str, *, day_first: bool) -> date | None:
-    try:
-        if match := _YEAR_FIRST.fullmatch(cell):
-            return date(int(match[1] or match[6]), int(match[3] or match[7]), int(match[4] or match[8]))
-        if match := _YEAR_LAST.fullmatch(cell):
-            day, month = (match[1], match[3]) if day_first else (match[3], match[1])
-            return date(int(match[4]), int(month), int(day))
-    except ValueError:  # the 31st of June
-        return None
-    for form in _MONTH_BY_NAME:
-        try:
-            return datetime.strptime(cell, form).date()
-        except ValueError:
-            continue
-    return None
 
 
 def _write_together(files: dict[Path, bytes]) -> None:
