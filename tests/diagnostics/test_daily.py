@@ -12,6 +12,7 @@ from praesidium.data.splits import Window
 from praesidium.data.windows import window_episodes
 from praesidium.diagnostics.bootstrap import block_length, bootstrap_error
 from praesidium.diagnostics.daily import daily_scores, effective_sample
+from praesidium.hedging.conditions import Conditions
 from praesidium.hedging.episode import settle
 from praesidium.hedging.liabilities.european_call import EuropeanCall
 from praesidium.markets.garch import GJR
@@ -64,8 +65,8 @@ def test_the_ladder_by_hand():
 
 
 def call(spot, days):
-    left = torch.tensor(days / 252, dtype=torch.float64)
-    return EuropeanCall().value(torch.tensor(spot, dtype=torch.float64), left, torch.tensor(0.2).double()).item()
+    spot, left, level = (torch.tensor(number, dtype=torch.float64) for number in (spot, days / 252, 0.2))
+    return EuropeanCall().value(Conditions(spot=spot, tau=left, level=level)).item()
 
 
 def test_a_short_window_has_no_interval():

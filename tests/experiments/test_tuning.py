@@ -8,7 +8,7 @@ from praesidium.experiments.methods import BENCHMARK, overrides_of
 from praesidium.experiments.study import compose
 from praesidium.experiments.tuning import COMMON, WIDTHS, read_tuned, search_cells
 
-LEARNED = [name for name in BENCHMARK if name not in {"no_hedge", "delta", "whalley_wilmott"}]
+LEARNED = [name for name in BENCHMARK if compose(overrides_of(name)).policy.kind == "neural"]
 TRIALS = 4
 
 

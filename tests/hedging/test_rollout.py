@@ -1,10 +1,13 @@
 """Rollouts: every path for itself, however they are cut; scenes can be joined and taken apart."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
 from praesidium.hedging import rollout as module
 from praesidium.hedging.rollout import Scene, rollout
+from praesidium.hedging.state_builder import StateSettings
 from praesidium.policies.neural import Neural
 from praesidium.policies.policy import Policy, Sizes
 
@@ -13,23 +16,29 @@ SIZES = Sizes(phi=4, context=5, environments=2)
 
 @pytest.fixture(params=sorted(Policy.registry))
 def rule(request):
-    built = Policy.registry[request.param]().build(SIZES, seed=3)
+    built = Policy.registry[request.param]().build(replace(SIZES, instruments=3), seed=3)
     return built.double() if isinstance(built, torch.nn.Module) else built
 
 
+@pytest.fixture(scope="module")
+def dealer(optioned, trader):
+    """Makes states with all that any rule asks for."""
+    return StateSettings(revalue=True).fit([optioned], trader.liability, trader.instruments)
+
+
 @pytest.mark.parametrize("size", [1, 7, 96])
-def test_blocks_do_not_matter(rule, wild, builder, monkeypatch, size):
-    whole = rollout(rule, wild, builder, 1e-3)
+def test_blocks_do_not_matter(rule, optioned, dealer, monkeypatch, size):
+    whole = rollout(rule, optioned, dealer, 1e-3)
     monkeypatch.setattr(module, "BLOCK", size)
-    cut = rollout(rule, wild, builder, 1e-3)
+    cut = rollout(rule, optioned, dealer, 1e-3)
     for name, value in vars(whole).items():
         torch.testing.assert_close(getattr(cut, name), value, atol=1e-12, rtol=0)
 
 
-def test_a_path_does_not_see_the_others(rule, calm, wild, builder):
-    both = type(wild)(torch.cat([calm.spot, wild.spot], 1), torch.cat([calm.implied, wild.implied], 1), wild.dt, 20)
-    together, alone = rollout(rule, both, builder, 1e-3), rollout(rule, wild, builder, 1e-3)
-    torch.testing.assert_close(together.daily[:, calm.count :], alone.daily, atol=1e-12, rtol=0)
+def test_a_path_does_not_see_the_others(rule, optioned, dealer):
+    few = optioned.take(slice(20, 40))
+    together, alone = rollout(rule, optioned, dealer, 1e-3), rollout(rule, few, dealer, 1e-3)
+    torch.testing.assert_close(together.daily[:, 20:40], alone.daily, atol=1e-12, rtol=0)
 
 
 def test_precision_of_the_policy_is_that_asked_for(wild, builder):
