@@ -17,7 +17,8 @@ from praesidium.pricing.svi import FEWEST, STEEPEST, Slice, fit
 REACH = 4.0  # checked log strikes lie within this many standard deviations, and at least within LEAST_REACH
 LEAST_REACH = 1.5
 POINTS = 801
-MARGIN = 1e-6  # of g and of wing slopes, kept by what was mended
+OWN = np.sinh(np.linspace(-8, 8, 161))  # strikes of a slice, in its sigma from its m: its vertex, and far wings
+MARGINS = (1e-6, 1e-5, 1e-4, 1e-3)  # of g, of wing slopes and of relative excess: the first that holds at all strikes
 MOVED = 1e-6  # volatility by which a quote has moved
 
 Array = NDArray[np.float64]
@@ -33,8 +34,8 @@ class SliceReport:
         moved: quotes whose volatility was moved.
         largest_move, rms_move: of the volatility at the quotes, against the slice that was fitted to them.
         g_before, g_after: least value of Durrleman's function.
-        crossing_before, crossing_after: least total variance over that of the slice before, at any strike; negative is
-            arbitrage. None for the first.
+        crossing_before, crossing_after: least total variance over that of the slice before, by sqrt(1 + k^2); negative
+            is arbitrage. None for the first.
         how: how it was mended: ``unchanged``, ``refitted``, ``ssvi`` or ``parallel to the slice before``.
     """
 
@@ -58,15 +59,18 @@ def strikes(slices: Sequence[Slice], points: int = POINTS, reach: float = REACH)
 
 
 def butterfly(one: Slice, k: Array) -> float:
-    """Least value of Durrleman's function at the strikes and in the wings beyond; negative is arbitrage."""
+    """Least value of Durrleman's function, at the strikes, about the vertex and in the wings; negative is arbitrage."""
     wings = [0.25 - slope**2 / 16 for slope in one.wings]  # the limits of g
-    return float(min(one.durrleman(k).min(), *wings))
+    return min(_least(one.durrleman, _with_own(k, one)), *wings)
 
 
 def calendar(earlier: Slice, later: Slice, k: Array) -> float:
-    """Least excess of the later total variance, at the strikes and, by slopes, beyond; negative is arbitrage."""
+    """Least excess of the later total variance over the earlier one, by sqrt(1 + k^2); negative is arbitrage.
+
+    At the strikes, about both vertices and in the wings, where it tends to the difference of their slopes.
+    """
     wings = [far - near for near, far in zip(earlier.wings, later.wings, strict=True)]
-    return float(min((later.total_variance(k) - earlier.total_variance(k)).min(), *(min(one, 0.0) for one in wings)))
+    return min(_least(lambda at: _excess(earlier, later, at), _with_own(k, earlier, later)), *wings)
 
 
 def clean(surface: Surface, quotes: Sequence[Array] | None = None) -> tuple[Surface, tuple[SliceReport, ...]]:
@@ -82,10 +86,13 @@ def clean(surface: Surface, quotes: Sequence[Array] | None = None) -> tuple[Surf
             either way if not given.
 
     Raises:
-        InputError: if a slice can be mended in none of the ways that are tried.
+        InputError: if the quotes are not those of each slice, or a slice can be mended in none of the ways tried.
 
     Source: conditions: Gatheral and Jacquier 2014, lemma 2.2, definition 2.2 and theorem 4.2.
     """
+    if quotes is not None and (len(quotes) != len(surface.slices) or not all(map(len, quotes))):
+        count = f"{len(quotes)} arrays of strikes for {len(surface.slices)} slices"
+        raise InputError(f"surface: quotes has {count}; give one a slice, none of them empty")
     k, mended, reports = strikes(surface.slices), [], []
     for number, one in enumerate(surface.slices):
         at = _around(one) if quotes is None else quotes[number]
@@ -126,18 +133,44 @@ def from_quotes(
         The surface as fitted, the one without arbitrage, and what was moved.
 
     Raises:
-        InputError: if a maturity has fewer than five strikes, or a quote is not positive and finite.
+        InputError: if the arrays differ in length, a maturity has fewer than five strikes, or a maturity or quote is
+            not positive and finite.
     """
+    given = [tau, k, volatility] if weights is None else [tau, k, volatility, weights]
+    if len({one.shape for one in given}) > 1:
+        raise InputError(
+            f"surface: arrays of {', '.join(str(len(one)) for one in given)} quotes; give one of each a quote"
+        )
+    wrong = tau[~((tau > 0) & np.isfinite(tau))]
+    if len(wrong):
+        raise InputError(f"surface: a maturity of {wrong[0]:.4g} years is not positive and finite; leave it out")
     found = [np.flatnonzero(tau == one) for one in np.unique(tau)]
     if not found:
         raise InputError(f"surface: there are no quotes; a slice needs {FEWEST}")
-    slices = [
-        fit(k[one], volatility[one] ** 2 * tau[one], tau[one][0], weights=None if weights is None else weights[one])
-        for one in found
-    ]
-    fitted = Surface(tuple(slices))
+    w, weigh = volatility**2 * tau, np.ones_like(k) if weights is None else weights
+    fitted = Surface(tuple(fit(k[one], w[one], tau[one][0], weights=weigh[one]) for one in found))
     cleaned, reports = clean(fitted, [k[one] for one in found])
     return fitted, cleaned, reports
+
+
+def _excess(earlier: Slice, later: Slice, k: Array) -> Array:
+    return (later.total_variance(k) - earlier.total_variance(k)) / np.sqrt(1 + k * k)
+
+
+def _with_own(k: Array, *slices: Slice) -> Array:
+    return np.concatenate([k, *(one.m + one.sigma * OWN for one in slices)])
+
+
+def _least(function: Callable[[Array], Array], points: Array) -> float:
+    """Least value of a smooth function, also between the points: about each low one, these are made denser twice."""
+    points = np.unique(points)
+    for _ in range(2):
+        values = np.pad(function(points), 1, constant_values=np.inf)
+        low = np.flatnonzero((values[1:-1] <= values[:-2]) & (values[1:-1] <= values[2:]))
+        # Points of two grids may lie a rounding error apart, and the lesser of the two on the wrong side.
+        near, far = points[np.maximum(low - 3, 0)], points[np.minimum(low + 3, len(points) - 1)]
+        points = np.unique(np.concatenate([points, np.linspace(near, far, 61).ravel()]))
+    return float(function(points).min())
 
 
 def _around(one: Slice) -> Array:
@@ -159,12 +192,13 @@ def _mend(one: Slice, before: Slice | None, at: Array, k: Array) -> tuple[Slice,
         if candidate is not None and _holds(candidate, before, k):
             found.append((float(((candidate.total_variance(at) - target) ** 2).sum()), candidate, how))
 
-    ssvi = _ssvi(one.tau, at, target)
-    for start in (one, ssvi, *(() if before is None else (_parallel(before, one.tau, at, target),))):
-        keep(_constrained(start, before, at, target, k), "refitted")
-    keep(ssvi, "ssvi")
+    families = {"ssvi": _ssvi(one.tau, at, target)}
     if before is not None:
-        keep(_parallel(before, one.tau, at, target), "parallel to the slice before")
+        families["parallel to the slice before"] = _parallel(before, one.tau, at, target)
+    for start in (one, *families.values()):
+        keep(_constrained(start, before, at, target, k), "refitted")
+    for how, candidate in families.items():
+        keep(candidate, how)
     if not found:
         raise InputError(
             f"surface: the slice at {one.tau:.4g} years cannot be freed of arbitrage; leave its maturity out"
@@ -174,12 +208,12 @@ def _mend(one: Slice, before: Slice | None, at: Array, k: Array) -> tuple[Slice,
 
 
 def _constrained(start: Slice, before: Slice | None, at: Array, target: Array, k: Array) -> Slice | None:
-    """Least squares under all conditions, from a start; None where the search ends outside its domain."""
+    """Least squares under all conditions, from a start; None where the search ends at a slice with arbitrage."""
     scale, coarse = float(np.mean(target)), k[:: max(1, len(k) // 200)]
 
     def make(x: Array) -> Slice | None:
         try:
-            return Slice(start.tau, scale * x[0], x[1], x[2], x[3], math.exp(x[4]))
+            return Slice(start.tau, *map(float, (scale * x[0], *x[1:4], math.exp(x[4]))))
         except (InputError, OverflowError):
             return None
 
@@ -188,45 +222,41 @@ def _constrained(start: Slice, before: Slice | None, at: Array, target: Array, k
         w = scale * x[0] + x[1] * (x[2] * y + np.sqrt(y * y + math.exp(2 * x[4])))
         return float((((w - target) / scale) ** 2).sum())
 
-    def conditions(x: Array) -> Array:
+    count = len(coarse) + len(OWN) + 3 + (0 if before is None else len(coarse) + 2 * len(OWN) + 2)
+
+    def conditions(x: Array, margin: float) -> Array:
         one = make(np.concatenate([x[:1], np.clip(x[1:2], 0, None), np.clip(x[2:3], -1, 1), x[3:]]))
         if one is None:
-            return np.full(1 + len(coarse) * (1 if before is None else 2) + (2 if before is None else 4), -1.0)
+            return np.full(count, -1.0)
         left, right = one.wings
         parts = [
             np.array([one.least / scale - 1e-4]),
-            one.durrleman(coarse) - MARGIN,
-            np.array([STEEPEST - MARGIN - left, STEEPEST - MARGIN - right]),
+            one.durrleman(_with_own(coarse, one)) - margin,
+            np.array([STEEPEST - margin - left, STEEPEST - margin - right]),
         ]
         if before is not None:
-            excess = (one.total_variance(coarse) - before.total_variance(coarse)) / scale - MARGIN
-            near = before.wings
-            parts += [excess, np.array([left - near[0] - MARGIN, right - near[1] - MARGIN])]
+            points, near = _with_own(coarse, before, one), before.wings
+            excess = _excess(before, one, points) / scale - margin
+            parts += [excess, np.array([left - near[0] - margin, right - near[1] - margin])]
         return np.concatenate(parts)
 
     x0 = np.array([start.a / scale, start.b, start.rho, start.m, math.log(start.sigma)])
-    bounds = [(-2, 4), (0, 2), (-0.999, 0.999), (k[0], k[-1]), (math.log(1e-3), math.log(5))]
-    x0 = np.clip(x0, [low for low, _ in bounds], [high for _, high in bounds])
-    found = minimize(
-        loss,
-        x0,
-        method="SLSQP",
-        bounds=bounds,
-        constraints=[{"type": "ineq", "fun": conditions}],
-        options={"maxiter": 300, "ftol": 1e-14},
-    )
-    candidate = make(found.x)
-    if candidate is None or _holds(candidate, before, k):
-        return candidate
-    return _lifted(candidate, lambda one: _holds(one, before, k))
-
-
-def _lifted(one: Slice, holds: Callable[[Slice], bool]) -> Slice | None:
-    """The slice with as little more total variance at every strike as conditions ask for that it hardly breaks."""
-    for power in range(8):
-        raised = one.raised(one.total_variance(0.0) * 1e-6 * 10 ** (power / 2))
-        if holds(raised):
-            return raised
+    level = (min(-2.0, 2 * x0[0]), max(4.0, 2 * x0[0]))
+    bounds = [level, (0, 2), (-0.999, 0.999), (k[0], k[-1]), (math.log(1e-3), math.log(5))]
+    x0 = np.clip(x0, *np.transpose(bounds))
+    for margin in MARGINS:
+        found = minimize(
+            loss,
+            x0,
+            method="SLSQP",
+            bounds=bounds,
+            constraints=[{"type": "ineq", "fun": conditions, "args": (margin,)}],
+            options={"maxiter": 100, "ftol": 1e-14},
+        )
+        candidate = make(found.x)
+        if candidate is not None and _holds(candidate, before, k):
+            return candidate
+        x0 = found.x
     return None
 
 

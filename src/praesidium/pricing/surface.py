@@ -14,15 +14,15 @@ from torch import Tensor
 from praesidium.component import InputError
 from praesidium.pricing.svi import Slice
 
-SOONEST = 1e-6  # years; nearer to expiry a volatility is that of this time
-
 
 @dataclass(frozen=True)
 class Surface:
     """Total variance is linear in time between slices at the same log of strike over forward.
 
     Before the first slice and after the last one the volatility at a strike stays what it is there. Slices that do not
-    cross leave no arbitrage between maturities.
+    cross leave no arbitrage between maturities. Between strikes there is none before the first slice if there is none
+    in it, as Durrleman's function is concave in a factor of total variance and at least 0 for a factor of 0; between
+    slices and after the last it is not excluded.
 
     Attributes:
         slices: by rising maturity.
@@ -41,7 +41,7 @@ class Surface:
 
     def total_variance(self, k: Tensor, tau: Tensor) -> Float[Tensor, "*broadcast"]:
         """Squared volatility times years, at a log of strike over forward and years to expiry; these broadcast."""
-        return self._volatility_squared(k, tau) * tau
+        return self._volatility_squared(k, tau) * tau.to(k.dtype)
 
     def volatility(self, k: Tensor, tau: Tensor) -> Float[Tensor, "*broadcast"]:
         """Annual implied volatility; arguments as of :meth:`total_variance`."""
@@ -49,7 +49,7 @@ class Surface:
 
     def ratio(self, moneyness: Tensor, years: Tensor) -> Float[Tensor, "*broadcast"]:
         """Volatility over that at the money: the shape of the smile."""
-        level = self._volatility_squared(torch.zeros_like(years), years)
+        level = self._volatility_squared(moneyness.new_zeros(()), years)
         return (self._volatility_squared(moneyness, years) / level).sqrt()
 
     def settings(self) -> list[dict[str, float]]:
@@ -62,7 +62,7 @@ class Surface:
         return cls(tuple(Slice(**one) for one in settings))
 
     def _volatility_squared(self, k: Tensor, tau: Tensor) -> Tensor:
-        tau = tau.to(k.dtype).clamp(min=SOONEST)
+        tau = tau.to(k.dtype)
         times = k.new_tensor([one.tau for one in self.slices])
         after = torch.searchsorted(times, tau.contiguous()).clamp(max=len(times) - 1)
         before = (after - 1).clamp(min=0)
@@ -70,7 +70,7 @@ class Surface:
         span = torch.where(after > before, times[after] - times[before], 1)
         share = torch.where(inside, (tau - times[before]) / span, 1)
         near, far = self._at(before, k), self._at(after, k)
-        mixed = torch.lerp(near, far, share.expand_as(near).to(near.dtype))
+        mixed = torch.lerp(near, far, share.expand_as(near))
         # Outside, the slice's own variance a year; inside, the mixture over the time itself.
         return mixed / torch.where(inside, tau, times[after])
 

@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import lsq_linear, minimize
+from scipy.optimize import least_squares, lsq_linear
 
 from praesidium.component import InputError
 
 FEWEST = 5  # quotes that five numbers need
 STEEPEST = 2.0  # slope of total variance beyond which a wing has arbitrage (Lee 2004)
-STARTS = 4  # of the outer search
+STARTS = 6  # of the outer search
 
 Values = Any  # float, array or tensor: what comes in comes out
 
@@ -41,10 +41,12 @@ class Slice:
 
     def __post_init__(self) -> None:
         bounds = {
-            "tau": (self.tau, self.tau > 0, "positive"),
-            "b": (self.b, self.b >= 0, "at least 0"),
+            "tau": (self.tau, 0 < self.tau < math.inf, "positive and finite"),
+            "a": (self.a, math.isfinite(self.a), "finite"),
+            "b": (self.b, 0 <= self.b < math.inf, "finite and at least 0"),
             "rho": (self.rho, -1 <= self.rho <= 1, "between -1 and 1"),
-            "sigma": (self.sigma, self.sigma > 0, "positive"),
+            "m": (self.m, math.isfinite(self.m), "finite"),
+            "sigma": (self.sigma, 0 < self.sigma < math.inf, "positive and finite"),
         }
         for name, (value, holds, what) in bounds.items():
             if not holds:
@@ -100,7 +102,8 @@ def fit(
     """Least squares in total variance: a, b and rho exactly for every m and sigma, which are searched for.
 
     For given m and sigma the slice is linear in a, b sigma (1 + rho) and b sigma (1 - rho), and its bounds are a box.
-    Arbitrage between strikes is not excluded, but for wings of at most Lee's slope.
+    Where the best such slice falls below zero, its place takes the best with a >= 0. Arbitrage between strikes is not
+    excluded, but for wings of at most Lee's slope.
 
     Args:
         k: log of strike over forward of the quotes.
@@ -109,7 +112,7 @@ def fit(
         weights: of the squared errors; equal if not given.
 
     Raises:
-        InputError: if there are fewer than five quotes, or one of them is not positive and finite.
+        InputError: if there are fewer than five strikes, a quote is not positive and finite, or a weight is negative.
 
     Source: De Marco and Martini 2009, "Quasi-explicit calibration of Gatheral's SVI model".
     """
@@ -120,43 +123,48 @@ def fit(
         )
     if not (np.isfinite(k).all() and np.isfinite(w).all() and (w > 0).all()):
         raise InputError(f"svi: a quote at {tau:.4g} years is not positive and finite; clean the quotes first")
-    root = np.sqrt(np.ones_like(w) if weights is None else np.asarray(weights, dtype=np.float64) / np.mean(weights))
+    weight = np.ones_like(w) if weights is None else np.asarray(weights, dtype=np.float64)
+    if not (np.isfinite(weight).all() and (weight >= 0).all() and weight.any()):
+        raise InputError(f"svi: weights at {tau:.4g} years are not finite, at least 0 and above 0 once; give others")
+    root = np.sqrt(weight / weight.mean())
 
-    def inner(m: float, sigma: float) -> tuple[float, NDArray[np.float64]]:
+    def inner(m: float, sigma: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         y = (k - m) / sigma
         arc = np.sqrt(y * y + 1)
         columns = np.stack([np.ones_like(y), (arc + y) / 2, (arc - y) / 2], axis=1) * root[:, None]
         steep = STEEPEST * sigma
-        for lowest in (-w.max(), 0.0):  # a may be negative, as long as the slice is not
-            found = lsq_linear(columns, w * root, bounds=([lowest, 0, 0], [w.max(), steep, steep]), tol=1e-14)
-            if found.x[0] + math.sqrt(max(found.x[1] * found.x[2], 0)) >= 0:
+        for lowest in (-steep, 0.0):  # a may be negative, as long as the slice is not
+            x = _in_box(columns, w * root, np.array([lowest, 0, 0]), np.array([w.max(), steep, steep]))
+            if x[0] + math.sqrt(x[1] * x[2]) >= 0:
                 break
-        return 2 * found.cost, found.x
+        return columns @ x - w * root, x
 
-    width = max(np.ptp(k), 1e-3)
+    def outer(x: NDArray[np.float64]) -> NDArray[np.float64]:
+        return inner(x[0], math.exp(x[1]))[0] / w.mean()
+
+    width = np.ptp(k)
     starts = [
-        (inner(m, sigma)[0], m, math.log(sigma))
+        np.array([m, math.log(sigma)])
         for m in np.linspace(k.min() - 0.2 * width, k.max() + 0.2 * width, 9)
         for sigma in width * np.array([0.02, 0.08, 0.25, 0.8, 2.0])
     ]
-    scale = float(np.mean(w) ** 2)
-
-    def outer(x: NDArray[np.float64]) -> float:
-        return inner(x[0], math.exp(x[1]))[0] / scale
-
-    low, high = math.log(1e-4 * width), math.log(10 * width)
+    bounds = ([k.min() - 2 * width, math.log(1e-4 * width)], [k.max() + 2 * width, math.log(10 * width)])
     tried = [
-        minimize(
-            outer,
-            [m, log_sigma],
-            method="Nelder-Mead",
-            bounds=[(k.min() - 2 * width, k.max() + 2 * width), (low, high)],
-            options={"xatol": 1e-10, "fatol": 1e-22, "maxiter": 2000},
-        )
-        for _, m, log_sigma in sorted(starts)[:STARTS]
+        least_squares(outer, start, bounds=bounds, x_scale=(width, 1.0), xtol=1e-12, ftol=1e-14, gtol=1e-14)
+        for start in sorted(starts, key=lambda start: (outer(start) ** 2).sum())[:STARTS]
     ]
-    m, sigma = (best := min(tried, key=lambda one: one.fun)).x[0], math.exp(best.x[1])
+    m, sigma = (best := min(tried, key=lambda one: one.cost)).x[0], math.exp(best.x[1])
     _, (a, up, down) = inner(m, sigma)
     b = (up + down) / (2 * sigma)
     rho = (up - down) / (up + down) if up + down > 0 else 0.0
     return Slice(float(tau), float(a), float(b), float(np.clip(rho, -1, 1)), float(m), float(sigma))
+
+
+def _in_box(
+    columns: NDArray[np.float64], target: NDArray[np.float64], low: NDArray[np.float64], high: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """Linear least squares within bounds."""
+    free: NDArray[np.float64] = np.linalg.lstsq(columns, target, rcond=None)[0].astype(np.float64)
+    if (free >= low).all() and (free <= high).all():
+        return free
+    return np.clip(lsq_linear(columns, target, bounds=(low, high), method="bvls").x, low, high)
