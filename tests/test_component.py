@@ -171,4 +171,5 @@ def test_remember_tells_arguments_apart_by_their_settings():
 
 
 def test_where_there_is_nothing_to_set_it_says_so():
-    assert unknown("liability", "strike", []) == "liability: 'strike' is unknown; there is nothing to set or choose here"
+    sentence = unknown("liability", "strike", [])
+    assert sentence == "liability: 'strike' is unknown; there is nothing to set or choose here"
