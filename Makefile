@@ -30,7 +30,7 @@ run: $(READY) ## the main job: crisis table of every method on simulated and rea
 	$(PRAESIDIUM) benchmark --preset quick $(ARGS)
 
 test: $(READY) ## all tests, two processes
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 $(ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal $(ARGS)
 
 tests: test ## the same
 

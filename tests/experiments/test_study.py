@@ -17,8 +17,9 @@ def test_every_method_composes_and_round_trips(method):
 
 @pytest.mark.parametrize("group", [path.name for path in CONF.iterdir() if path.is_dir() and path.name[0] != "_"])
 def test_every_file_of_every_group_composes(group):
+    calibrated = [f"data.path={CONF / 'data' / 'synthetic_calibrated.yaml'}"]  # a file of the user's
     for name in options(group):
-        assert isinstance(compose([f"{group}={name}"]), Study)
+        assert isinstance(compose([f"{group}={name}", *(calibrated if name == "calibrated" else [])]), Study)
 
 
 def test_overrides_reach_the_component():
