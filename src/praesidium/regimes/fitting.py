@@ -1,0 +1,169 @@
+"""Training of a VQ-VAE-HMM."""
+
+from __future__ import annotations
+
+import copy
+import math
+import warnings
+from typing import Any, NamedTuple
+
+import torch
+from torch.utils.data import DataLoader
+
+from praesidium.component import InputError
+from praesidium.data.chunks import Chunks, RandomChunkDataset, collate_fn
+from praesidium.regimes.quantizer import CollapseWarning
+from praesidium.regimes.start import score, start
+from praesidium.regimes.vae_hmm import VAE_HMM
+from praesidium.training.descent import adam, descend
+from praesidium.training.reproducibility import stream
+
+ENOUGH = 100  # times held out, at least, to stop by; with fewer all data are trained on for all epochs
+GAIN = 1e-5  # nats a time by which the held-out likelihood has to rise to count as better
+
+
+class Epoch(NamedTuple):
+    """One line of the training log.
+
+    Attributes:
+        beta: weight of the KL term.
+        loss: mean over batches, nats a time.
+        held_out: exact log-likelihood of the held-out part, nats a time; NaN without one.
+    """
+
+    beta: float
+    loss: float
+    held_out: float
+
+
+def train_model(
+    model: VAE_HMM,
+    dataloader: DataLoader[Any],
+    num_epochs: int = 150,
+    lr: float = 1e-3,
+    *,
+    warmup: float = 0.05,
+    patience: int = 10,
+    held_out: float = 0.1,
+) -> VAE_HMM:
+    """Train on random chunks, from a start that is found by EM; returns the model, in evaluation mode.
+
+    A model that was never trained is first placed by the training data (:func:`.start.start`), so that its regimes are
+    those of a maximum likelihood hidden Markov model before the first gradient step, whatever the learning rate.
+    Adam then climbs the evidence lower bound, with gradients cut at norm 1 and beta rising over the first epochs.
+
+    The last ``held_out`` of each sequence is kept apart if that makes 100 times or more. The state with the highest
+    exact likelihood of that part is returned, the start included, and training ends once it has not risen for
+    ``patience`` epochs of full beta. With fewer times all data are trained on, for all epochs. ``model.history`` has a
+    line for the start and one an epoch.
+
+    Args:
+        model: trained in place. One that was trained before goes on from where it is.
+        dataloader: of a :class:`~praesidium.data.chunks.RandomChunkDataset`; its batch size and number of workers are
+            used, with :func:`~praesidium.data.chunks.collate_fn`. Chunks depend on the seed of the dataset alone.
+        num_epochs: most epochs.
+        lr: learning rate of Adam.
+        warmup: share of the epochs over which beta rises to 1.
+        patience: epochs at beta = 1 without a rise of the held-out likelihood before training ends.
+        held_out: share of each sequence that is held out, its last times.
+
+    Raises:
+        InputError: if the loader has another kind of dataset, or a share is none.
+        FloatingPointError: if the loss is not finite.
+
+    Warns:
+        CollapseWarning: if codes do not tell regimes apart (:class:`.quantizer.Usage`).
+    """
+    if not isinstance(dataset := dataloader.dataset, RandomChunkDataset):
+        raise InputError(
+            f"train_model: dataloader.dataset is a {type(dataset).__name__}; wrap the sequences in "
+            "RandomChunkDataset(x_sequences), which can hold out their last part"
+        )
+    features = dataset.x_sequences[0].shape[0], None if dataset.u_sequences is None else dataset.u_sequences[0].shape[0]
+    if features != (model.input_dim, model.u_dim):
+        raise InputError(
+            f"train_model: the sequences have (x, u) features {features}, the model was made with input_dim="
+            f"{model.input_dim}, u_dim={model.u_dim}; make them equal"
+        )
+    if dataloader.batch_size is None:
+        raise InputError("train_model: dataloader has no batch size; say DataLoader(dataset, batch_size=64, ...)")
+    if not 0 <= held_out < 1 or not 0 <= warmup <= 1 or num_epochs < 1 or patience < 1:
+        raise InputError(
+            f"train_model: num_epochs={num_epochs} and patience={patience} must be positive, warmup={warmup:g} and "
+            f"held_out={held_out:g} shares; say for example warmup=0.05, held_out=0.1"
+        )
+    training, late = _parts(dataset, held_out)
+    device = next(model.parameters()).device
+    unseen = None if late is None else _to(late.whole(), device)
+    if not model.started:
+        start(model, _to(training.whole(), device), unseen)
+    loader = DataLoader(
+        training,
+        batch_size=dataloader.batch_size,
+        collate_fn=collate_fn,
+        num_workers=dataloader.num_workers,
+        generator=stream(dataset.seed, "workers"),
+    )
+    best, since = _Best(), 0
+    history = [Epoch(math.nan, math.nan, best.offer(model, unseen))]
+    optimizer = adam(model, lr, "train_model")
+    for epoch in range(num_epochs):
+        training.set_epoch(epoch)
+        beta = min(1.0, (epoch + 1) / max(1.0, warmup * num_epochs))
+        loss = _one_epoch(model, loader, optimizer, beta, epoch)
+        before = best.value
+        history.append(Epoch(beta, loss, best.offer(model, unseen)))
+        since = 0 if best.value > before + GAIN or beta < 1 else since + 1
+        if unseen is not None and since >= patience:
+            break
+    best.restore(model)
+    model.history = history
+    if alarm := model.usage().alarm:
+        warnings.warn(alarm, CollapseWarning, stacklevel=2)
+    return model.eval()
+
+
+class _Best:
+    """The state with the highest held-out likelihood; the last one where nothing is held out."""
+
+    def __init__(self) -> None:
+        self.value, self.state = -math.inf, {}
+
+    def offer(self, model: VAE_HMM, unseen: Chunks | None) -> float:
+        """Keep this state if it is the best; its likelihood."""
+        if unseen is None:
+            return math.nan
+        value = score(model, unseen)
+        if value > self.value:
+            self.value, self.state = value, copy.deepcopy(model.state_dict())
+        return value
+
+    def restore(self, model: VAE_HMM) -> None:
+        """Go back to what was kept, if anything was."""
+        if self.state:
+            model.load_state_dict(self.state)
+
+
+def _one_epoch(
+    model: VAE_HMM, loader: DataLoader[Any], optimizer: torch.optim.Optimizer, beta: float, epoch: int
+) -> float:
+    model.train()
+    device = next(model.parameters()).device
+    losses = []
+    for chunks in loader:
+        x, u, lengths = _to(chunks, device)
+        losses.append(descend(optimizer, model.compute_loss(x, u, lengths, beta=beta), f"train_model: epoch {epoch}"))
+    return sum(losses) / len(losses)
+
+
+def _parts(dataset: RandomChunkDataset, share: float) -> tuple[RandomChunkDataset, RandomChunkDataset | None]:
+    """What is trained on, and what is held out if that is enough."""
+    if sum(int(share * one.shape[-1]) for one in dataset.x_sequences) < ENOUGH:
+        return dataset, None
+    return dataset.split(share)
+
+
+def _to(chunks: Chunks, device: torch.device) -> Chunks:
+    x, u, lengths = chunks
+    moved = None if u is None else u.to(device)
+    return Chunks(x.to(device), moved, lengths.to(device), sequences=chunks.sequences, starts=chunks.starts)
