@@ -7,12 +7,13 @@ import pytest
 import torch
 
 from praesidium.hedging.conditions import Conditions
-from praesidium.hedging.features import FEATURES, Glimpse, stack
+from praesidium.hedging.features import BY_REGIME, FEATURES, Glimpse, stack
 from praesidium.hedging.liabilities.european_call import EuropeanCall
 from praesidium.hedging.volatility import Constant, Forecast, GreekVolatility, Trailing
 from praesidium.markets.trailing import trailing
 
 CALL = EuropeanCall(strike=1.05)
+OF_PRICES = sorted(FEATURES.keys() - BY_REGIME)
 VOLATILITIES = pytest.mark.parametrize("kind", sorted(GreekVolatility.registry))
 
 
@@ -44,7 +45,7 @@ def naive(name, history, left, dt):
     }[name]
 
 
-@pytest.mark.parametrize("name", sorted(FEATURES))
+@pytest.mark.parametrize("name", OF_PRICES)
 def test_a_feature_is_its_formula(name, wild):
     values = FEATURES[name](glimpse(wild))
     assert values.shape == (wild.horizon, wild.count)
@@ -55,7 +56,7 @@ def test_a_feature_is_its_formula(name, wild):
             assert values[day, path].item() == pytest.approx(expected, rel=1e-10, abs=1e-13)
 
 
-@pytest.mark.parametrize("name", sorted(FEATURES))
+@pytest.mark.parametrize("name", OF_PRICES)
 def test_the_future_cannot_move_a_feature(name, wild, rewrite):
     before, after = (FEATURES[name](glimpse(paths)) for paths in (wild, rewrite(wild, 30)))
     assert torch.equal(before[:31], after[:31])

@@ -9,6 +9,7 @@ import torch
 from praesidium.component import InputError, build
 from praesidium.hedging.features import FEATURES
 from praesidium.hedging.liabilities.european_call import EuropeanCall
+from praesidium.hedging.regime_view import RegimeView
 from praesidium.hedging.state import State
 from praesidium.hedging.state_builder import StateBuilder, StateSettings
 from praesidium.hedging.volatility import GreekVolatility, Quoted
@@ -30,10 +31,12 @@ def close(one, other):
 @pytest.mark.parametrize("kind", sorted(GreekVolatility.registry))
 def test_the_future_cannot_move_a_state(kind, calm, wild, rewrite):
     names = tuple(sorted(FEATURES))
-    settings = StateSettings(phi=names, context=names, volatility=GreekVolatility.registry[kind]())
+    settings = StateSettings(
+        phi=names, context=names, volatility=GreekVolatility.registry[kind](), regimes=RegimeView(n_regimes=2, paths=8)
+    )
     builder = settings.fit([calm, wild], EuropeanCall())
     before, after = (builder.build(paths, 1e-3) for paths in (wild, rewrite(wild, 30)))
-    for name in BY_TIME:
+    for name in (*BY_TIME, "regimes"):
         assert torch.equal(getattr(before, name)[:31], getattr(after, name)[:31])
     assert not torch.equal(before.context[31:], after.context[31:])
 

@@ -87,7 +87,13 @@ def _judge(rule: Rule, study: Study, run: Run, prepared: Preparation) -> dict[st
 def sizes_of(study: Study) -> Sizes:
     """What networks must know of a study."""
     state = study.state
-    return Sizes(len(state.phi), len(state.context), len(study.data.train), 1 + len(study.instruments))
+    return Sizes(
+        phi=len(state.phi_columns),
+        context=len(state.context_columns),
+        environments=len(study.environments),
+        instruments=1 + len(study.instruments),
+        regimes=0 if state.regimes is None else state.regimes.n_regimes,
+    )
 
 
 def read_state(folder: Path, study: Study) -> StateBuilder:

@@ -13,9 +13,9 @@ import torch
 from torch import nn
 
 from praesidium.experiments.grid import Cell
+from praesidium.experiments.hedging import sizes_of
 from praesidium.experiments.study import Study
 from praesidium.policies import native
-from praesidium.policies.policy import Sizes
 
 FULL = 32_768  # paths of a step beyond which a larger stack no longer helps a CPU core (benchmarks/replicas.py)
 SLOW = 1024  # paths of a step from which on a stack is less than twice as fast as its replicas one by one
@@ -82,7 +82,7 @@ def stack_size(study: Study, replicas: int, device: str) -> int:
     It follows from the study alone, not from the number of processes, and with it the last bits of the results. Where
     a stack of all would be less than twice as fast as one after another, two stacks leave work for another core.
     """
-    rule = study.policy.build(Sizes(len(study.state.phi), len(study.state.context), len(study.data.train)), seed=0)
+    rule = study.policy.build(sizes_of(study), seed=0)
     if not isinstance(rule, nn.Module):
         return 1
     if device == "cpu":
@@ -93,7 +93,7 @@ def stack_size(study: Study, replicas: int, device: str) -> int:
 
 def _paths(study: Study) -> int:
     """Paths of one replica's step."""
-    return study.train.episodes * len(study.data.train)
+    return study.train.episodes * len(study.environments)
 
 
 def _likeness(cell: Cell) -> str:
@@ -106,9 +106,9 @@ def _likeness(cell: Cell) -> str:
 
 def _replica_bytes(study: Study, rule: nn.Module) -> float:
     """Memory of one replica on a device: its pool, its batch, and the graph of its tail."""
-    numbers = len(study.state.phi) + len(study.state.context) + 4
+    numbers = len(study.state.phi_columns) + len(study.state.context_columns) + 4
     widest = max(one.shape[-1] for one in rule.parameters())
-    pool = study.train.pool * len(study.data.train) * study.data.horizon
+    pool = study.train.pool * len(study.environments) * study.data.horizon
     batch = _paths(study) * study.data.horizon
     tail = 2 * (1 - study.risk.level) * batch
     return 4.0 * (pool * numbers + batch * (numbers + widest) + 30 * tail * widest)

@@ -119,7 +119,7 @@ def _look_at(rule: TrainableRule, scene: Scene, prepared: Preparation) -> dict[s
         for hook in hooks:
             hook.remove()
     flat = {name: one.flatten(0, -2).double() for name, one in seen.items()}
-    names = (*prepared.state.phi, *prepared.state.context)
+    names = (*prepared.state.phi_columns, *prepared.state.context_columns)
     return {
         "means": {name: one.mean(0) for name, one in flat.items()},
         "covariances": {name: one.T.cov(correction=0) for name, one in flat.items()},

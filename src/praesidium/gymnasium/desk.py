@@ -58,8 +58,10 @@ class Desk:
         state, builder = self.preparation.state, self._builder
         scale = builder.inventory
         held = (torch.tensor(self.orders.position) - scale.mean[0]) / scale.deviation[0]
-        width, instruments = len(state.phi) + len(state.context), 1 + len(builder.instruments)
-        low, high = ([sign * state.clip] * width + [end] * instruments for sign, end in zip((-1, 1), held, strict=True))
+        columns, instruments = (*state.phi_columns, *state.context_columns), 1 + len(builder.instruments)
+        low, high = (
+            [sign * state.clip] * len(columns) + [end] * instruments for sign, end in zip((-1, 1), held, strict=True)
+        )
         return Box(np.array(low, np.float32), np.array(high, np.float32), dtype=np.float32)
 
     def shuffle(self, seed: int) -> None:

@@ -25,7 +25,8 @@ WINDOW = 20
 class Glimpse:
     """The paths and the Greeks of the liability on them, at times 0..horizon-1.
 
-    With several instruments also the vega of the liability, the contracts beside the spot, and the textbook hedge.
+    With several instruments also the vega of the liability, the contracts beside the spot, and the textbook hedge; with
+    a view of the regime, its filtered probabilities.
     """
 
     paths: Paths
@@ -37,6 +38,7 @@ class Glimpse:
     vega: Float[Tensor, "steps paths"] | None = None
     contracts: list[Contract] = field(default_factory=list)
     textbook: Float[Tensor, "steps paths instruments"] | None = None
+    regimes: Float[Tensor, "steps paths regimes"] | None = None
 
     @property
     def spot(self) -> Float[Tensor, "steps paths"]:
@@ -44,14 +46,21 @@ class Glimpse:
         return self.paths.episode[:-1]
 
 
-Feature = Callable[[Glimpse], Float[Tensor, "steps paths"]]
+Feature = Callable[[Glimpse], Float[Tensor, "steps paths *columns"]]
 FEATURES: dict[str, Feature] = {}
+BY_REGIME: set[str] = set()  # names of features that have a column for each regime
 
 
 def feature(function: Feature) -> Feature:
     """Register a feature under the name of its function."""
     FEATURES[function.__name__] = function
     return function
+
+
+def by_regime(function: Feature) -> Feature:
+    """Register a feature that has a column for each regime; it needs ``state.regimes``."""
+    BY_REGIME.add(function.__name__)
+    return feature(function)
 
 
 @feature
@@ -115,8 +124,22 @@ def cvar_20(glimpse: Glimpse) -> Tensor:
     return -trailing(log_returns(glimpse.paths), glimpse.paths, WINDOW).amin(-1)
 
 
+@by_regime
+def regime_probabilities(glimpse: Glimpse) -> Tensor:
+    """Filtered probability of each regime."""
+    assert glimpse.regimes is not None
+    return glimpse.regimes
+
+
 def stack(names: tuple[str, ...], glimpse: Glimpse) -> Float[Tensor, "steps paths features"]:
     """The named features side by side."""
     if not names:
         return glimpse.spot.new_empty(*glimpse.spot.shape, 0)
-    return torch.stack([FEATURES[name](glimpse) for name in names], dim=-1)
+    columns = [FEATURES[name](glimpse) for name in names]
+    return torch.cat([one if one.ndim == 3 else one.unsqueeze(-1) for one in columns], dim=-1)
+
+
+def columns(names: tuple[str, ...], regimes: int) -> tuple[str, ...]:
+    """Names of the columns that the features have together, given the number of regimes."""
+    wide = {name: tuple(f"{name}_{number}" for number in range(regimes)) for name in names if name in BY_REGIME}
+    return tuple(column for name in names for column in wide.get(name, (name,)))

@@ -16,8 +16,8 @@ from praesidium.hedging.limits import Limits
 from praesidium.markets.paths import Smile
 
 ALWAYS = ("spot", "delta", "gamma", "features")
-# Where there are several instruments, a moving spread, or rules that value the claim anew.
-SOMETIMES = ("anchor", "prices", "hedges", "vega", "spread", "volatility", "summary")
+# Where there are several instruments, a moving spread, rules that value the claim anew, or a view of the regime.
+SOMETIMES = ("anchor", "prices", "hedges", "vega", "spread", "volatility", "summary", "regimes")
 BY_DAY_AND_PATH = (*ALWAYS, *SOMETIMES)
 BY_DAY = ("tau", "kept", "discount")
 KEPT = (*BY_DAY_AND_PATH, *BY_DAY, "cost_rate")  # all tensors of a state
@@ -64,6 +64,8 @@ class State:
         discount: worth at inception of money at each time; None without interest.
         limits: bounds that every position keeps.
         volatility, summary, claim: what it takes to value the claim at another volatility; None where nobody asks.
+        regimes: filtered probability of each regime, the calmest first; None without a view of the regime.
+        chain: probabilities of the next regime, a row for each now; None likewise.
     """
 
     spot: Float[Tensor, "steps *replicas paths"]
@@ -86,6 +88,8 @@ class State:
     volatility: Float[Tensor, "steps *replicas paths"] | None = None
     summary: Tensor | None = None
     claim: Claim | None = None
+    regimes: Float[Tensor, "steps *replicas paths regimes"] | None = None
+    chain: Float[Tensor, "regimes regimes"] | None = None
 
     @property
     def hedge(self) -> Float[Tensor, "steps *replicas paths *instruments"]:

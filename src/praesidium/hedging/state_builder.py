@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -13,10 +13,11 @@ from torch import Tensor
 from praesidium.component import Component, unknown
 from praesidium.data.frictions import NONE, Frictions
 from praesidium.data.scaling import Scaler
-from praesidium.hedging.features import FEATURES, Glimpse, stack
+from praesidium.hedging.features import BY_REGIME, FEATURES, Glimpse, columns, stack
 from praesidium.hedging.instruments import Instrument, contracts_of, kept_of, spot_gains
 from praesidium.hedging.liability import Liability
 from praesidium.hedging.limits import Limits
+from praesidium.hedging.regime_view import RegimeView
 from praesidium.hedging.state import KEPT, Claim, State
 from praesidium.hedging.volatility import Forecast, GreekVolatility, Parameters
 from praesidium.markets.paths import Paths, Smile
@@ -35,6 +36,7 @@ class StateSettings(Component):
             free output that see no Greeks.
         revalue: whether rules may value the claim at another volatility than that of the Greeks: Leland's, or a smile.
         clip: bound of standardized features, in training deviations.
+        regimes: what is known of the regime, for features and rules that look at it, and for ``train.labels=regimes``.
     """
 
     phi: tuple[str, ...] = ("delta", "gamma_scaled", "time_to_maturity", "log_moneyness")
@@ -49,6 +51,7 @@ class StateSettings(Component):
     greeks: bool = True
     revalue: bool = False
     clip: float = Field(default=8.0, gt=0)
+    regimes: RegimeView | None = None
 
     @field_validator("phi", "context")
     @classmethod
@@ -74,6 +77,29 @@ class StateSettings(Component):
             raise ValueError("revalue=true needs greeks=true")
         return self
 
+    @model_validator(mode="after")
+    def _regimes_are_seen(self) -> StateSettings:
+        wanted = BY_REGIME & {*self.phi, *self.context}
+        if wanted and self.regimes is None:
+            raise ValueError(
+                f"the features {', '.join(sorted(wanted))} need a view of the regime; say state.regimes.n_regimes=3"
+            )
+        return self
+
+    @property
+    def phi_columns(self) -> tuple[str, ...]:
+        """Names of the columns of the structural features."""
+        return columns(self.phi, self._count)
+
+    @property
+    def context_columns(self) -> tuple[str, ...]:
+        """Names of the columns of the regime features."""
+        return columns(self.context, self._count)
+
+    @property
+    def _count(self) -> int:
+        return 0 if self.regimes is None else self.regimes.n_regimes
+
     def fit(
         self,
         training: Sequence[Paths],
@@ -83,7 +109,8 @@ class StateSettings(Component):
     ) -> StateBuilder:
         """Learn volatility parameters and scales from the training paths, and from nothing else."""
         parameters = self.volatility.calibrate(training)
-        glimpses = [glimpse_of(paths, liability, instruments, self, parameters) for paths in training]
+        seen = {} if self.regimes is None else self.regimes.fit(training)
+        glimpses = [glimpse_of(paths, liability, instruments, self, parameters, seen) for paths in training]
         return StateBuilder(
             settings=self,
             liability=liability,
@@ -95,6 +122,7 @@ class StateSettings(Component):
             ),
             instruments=instruments,
             limits=limits,
+            regimes=seen,
         )
 
 
@@ -110,6 +138,7 @@ class StateBuilder:
     inventory: Scaler
     instruments: tuple[Instrument, ...] = ()
     limits: Limits | None = None
+    regimes: Mapping[str, Any] = field(default_factory=dict)
 
     def build(
         self, paths: Paths, cost_rate: float, environment: int | None = None, *, frictions: Frictions = NONE
@@ -122,6 +151,7 @@ class StateBuilder:
         spread, discount = frictions.spread(paths), paths.discount
         parts |= {} if spread is None else {"spread": spread}
         parts |= {} if discount is None else {"discount": discount[:-1]}
+        parts |= {} if glimpse.regimes is None else {"regimes": glimpse.regimes}
         parts |= self._beside(glimpse)
         if self.settings.context:
             context = self.context(stack(self.settings.context, glimpse))
@@ -136,12 +166,17 @@ class StateBuilder:
         count, device = parts["spot"].shape[1], parts["spot"].device
         return State(
             **{name: parts[name] for name in KEPT if name in parts},
-            structural=len(self.settings.phi),
+            structural=len(self.settings.phi_columns),
             inventory=(self.inventory.mean[0], self.inventory.deviation[0]),
             environment=None if environment is None else torch.full((count,), environment, device=device),
             limits=self.limits,
             claim=claim,
+            chain=self._chain(parts["spot"]),
         )
+
+    def _chain(self, like: Tensor) -> Tensor | None:
+        view = self.settings.regimes
+        return None if view is None else view.transition(self.regimes).to(like)
 
     def clipped_share(self, paths: Paths) -> float:
         """Share of the context features on these paths that the clip cuts off."""
@@ -151,7 +186,8 @@ class StateBuilder:
     def learned(self) -> dict[str, Any]:
         """What was learned, as plain data; :meth:`restore` is its inverse."""
         scalers = {name: vars(getattr(self, name)) for name in ("phi", "context", "inventory")}
-        return {"parameters": self.parameters, **scalers}
+        seen = {"regimes": dict(self.regimes)} if self.regimes else {}
+        return {"parameters": self.parameters, **scalers, **seen}
 
     @classmethod
     def restore(
@@ -174,6 +210,7 @@ class StateBuilder:
             **scalers,
             instruments=instruments,
             limits=limits,
+            regimes=learned.get("regimes", {}),
         )
 
     def claim(self, dt: float, smile: Smile | None, rate: float, dividend: float) -> Claim | None:
@@ -181,7 +218,7 @@ class StateBuilder:
         return Claim(self.liability, dt, smile, rate, dividend) if self.settings.revalue else None
 
     def _glimpse(self, paths: Paths) -> Glimpse:
-        return glimpse_of(paths, self.liability, self.instruments, self.settings, self.parameters)
+        return glimpse_of(paths, self.liability, self.instruments, self.settings, self.parameters, self.regimes)
 
     def _beside(self, glimpse: Glimpse) -> dict[str, Tensor]:
         """What there is only with several instruments, or if the claim may be valued anew."""
@@ -214,19 +251,21 @@ def glimpse_of(
     instruments: tuple[Instrument, ...],
     settings: StateSettings,
     parameters: Parameters,
+    seen: Mapping[str, Any],
 ) -> Glimpse:
     """What can be seen of the paths at times 0..horizon-1."""
+    regimes = None if settings.regimes is None else settings.regimes.probabilities(paths, seen)
     spot = paths.episode[:-1]
     tau = torch.tensor(liability.days_left(paths.horizon)[:-1], dtype=spot.dtype, device=spot.device)
     tau = tau.unsqueeze(-1) * paths.dt
     volatility = settings.volatility.estimate(paths, parameters)
     none = spot.new_zeros(()).expand_as(spot)
     if not settings.greeks:
-        return Glimpse(paths, liability, tau, volatility, none, none)
+        return Glimpse(paths, liability, tau, volatility, none, none, regimes=regimes)
     level = torch.cat([volatility, volatility[-1:]])  # the last time is cut off
     at = replace(liability.conditions(paths, level).at(slice(None, -1)), tau=tau)
     greeks = liability.greeks(at)
-    own = Glimpse(paths, liability, tau, volatility, greeks.delta, greeks.gamma)
+    own = Glimpse(paths, liability, tau, volatility, greeks.delta, greeks.gamma, regimes=regimes)
     if instruments or settings.revalue:
         own = replace(own, vega=liability.vega(at))
     if not instruments:

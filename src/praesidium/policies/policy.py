@@ -23,12 +23,14 @@ class Sizes:
         context: number of regime features.
         environments: number of training environments.
         instruments: number of instruments, the spot among them.
+        regimes: number of regimes that the state tells apart; 0 without a view of them.
     """
 
     phi: int
     context: int
     environments: int
     instruments: int = 1
+    regimes: int = 0
 
 
 class Decisions(NamedTuple):
