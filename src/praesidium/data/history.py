@@ -12,6 +12,7 @@ from pydantic import Field, PositiveFloat, model_validator
 from torch import Tensor
 
 from praesidium.component import InputError, unknown
+from praesidium.data.day_labels import DayLabels
 from praesidium.data.environments import DataSet, Environment, Source
 from praesidium.data.frictions import NONE, Frictions
 from praesidium.data.liquidity import stressed_share
@@ -29,21 +30,25 @@ CLIP = FilteredHistory.clip
 
 
 class HistoricalEnvironment(Environment):
-    """Filtered simulation that starts inside a volatility band.
+    """Filtered simulation that starts inside a volatility band, or on days of a label.
 
     Attributes:
         band: annualized volatility [low, high) of the first day: one of the filtered variances of history in it.
+        regime: in its place, the label of that day, as of ``Historical.labels``.
         residuals: ``training`` draws shocks from the training days, and first variances from all days up to their
             end that lie in no window; ``past`` draws both from everything before the window that
             ``Historical.crisis`` names.
     """
 
-    band: tuple[float, float]
+    band: tuple[float, float] | None = None
+    regime: int | None = Field(default=None, ge=0)
     residuals: Literal["training", "past"] = "training"
 
     @model_validator(mode="after")
     def _ordered(self) -> HistoricalEnvironment:
-        if not 0 <= self.band[0] < self.band[1]:
+        if (self.band is None) == (self.regime is None):
+            raise ValueError("an environment starts in a band of volatility or on days of a regime; give one of them")
+        if self.band is not None and not 0 <= self.band[0] < self.band[1]:
             raise ValueError(f"band {list(self.band)} is not an interval of volatilities such as [0.10, 0.25]")
         return self
 
@@ -65,6 +70,7 @@ class Historical(DataSet, kind="historical"):
         options: quotes by whose volatility surface everything is marked instead, in windows too. On their own day marks
             are those of the surface; on any other they go with the forecast: earlier ones too, where a surface is not
             yet known, and the report names the windows before it.
+        labels: how days are told apart for environments that name a regime.
     """
 
     prices: PriceSource
@@ -77,6 +83,7 @@ class Historical(DataSet, kind="historical"):
     block: float = Field(default=1.0, ge=1)
     premium: PositiveFloat = 1.15
     options: OptionSurface | None = None
+    labels: DayLabels | None = None
     environments: dict[str, HistoricalEnvironment]
 
     @model_validator(mode="after")
@@ -84,6 +91,11 @@ class Historical(DataSet, kind="historical"):
         names = [window.name for window in self.windows]
         if self.crisis not in names:
             raise ValueError(unknown("crisis", self.crisis, names))
+        named = [name for name, one in self.environments.items() if one.regime is not None]
+        if named and self.labels is None:
+            raise ValueError(
+                f"labels: {', '.join(named)} start by regime; say how days are told apart: {{kind: regimes}}"
+            )
         return self
 
     @property
@@ -106,11 +118,12 @@ class Historical(DataSet, kind="historical"):
                 )
             pools["past"] = gjr.standardize([returns[:before]])
         started = {"training": self._calm(prices), "past": np.arange(len(variance)) < before}
+        label = None if self.labels is None else np.append(-1, self.labels.label(returns, segments))
         simulators = {
             name: FilteredHistory(
                 gjr=gjr,
                 residuals=pools[environment.residuals],
-                starts=_inside(variance[started[environment.residuals]], environment.band, name, prices.name),
+                starts=self._starts(name, variance, started[environment.residuals], label, prices.name),
                 block=self.block,
                 premium_multiplier=self.premium,
             )
@@ -130,6 +143,31 @@ class Historical(DataSet, kind="historical"):
             smile=quoted.surface,
             report={**report, "options": self._told(quoted, origin, windows)},
         )
+
+    def _starts(
+        self,
+        name: str,
+        variance: NDArray[np.float64],
+        usable: NDArray[np.bool_],
+        label: NDArray[np.int64] | None,
+        source: str,
+    ) -> NDArray[np.float64]:
+        """The variances of the usable days in the band of an environment, or of its regime."""
+        band, regime = self.environments[name].band, self.environments[name].regime
+        if band is not None:
+            volatility = np.sqrt(variance * TRADING_DAYS)
+            chosen = usable & (volatility >= band[0]) & (volatility < band[1])
+            where = f"filtered volatility lies in the band {band[0]:.0%}-{band[1]:.0%} of environment {name!r}"
+        else:
+            chosen = usable & (label == regime)
+            where = f"the filtered regime is {regime}, that of environment {name!r},"
+        if chosen.sum() < FEWEST_STARTS:
+            mend = "widen the band" if band else "tell fewer regimes apart"
+            raise InputError(
+                f"{source}: {where} on {chosen.sum()} days that may be used; {FEWEST_STARTS} are needed: stage a "
+                f"longer history, {mend}, or leave the environment out of its role"
+            )
+        return variance[chosen]
 
     def _marks(
         self, quoted: QuotedSurface, prices: Prices, gjr: GJR, variance: NDArray[np.float64]
@@ -227,16 +265,3 @@ class Historical(DataSet, kind="historical"):
         days = {window.name: window_days(prices.dates, window) for window in self.windows}
         found = {name: tail_coverage(pool, shocks[one[one > 0] - 1]) for name, one in days.items() if len(one) > 1}
         return {name: {**vars(one), "covered": one.covered} for name, one in found.items()}
-
-
-def _inside(variances: NDArray[np.float64], band: tuple[float, float], name: str, source: str) -> NDArray[np.float64]:
-    """The variances a day whose annualized volatility lies in the band."""
-    volatility = np.sqrt(variances * TRADING_DAYS)
-    inside = variances[(volatility >= band[0]) & (volatility < band[1])]
-    if len(inside) < FEWEST_STARTS:
-        raise InputError(
-            f"{source}: filtered volatility lies in the band {band[0]:.0%}-{band[1]:.0%} of environment {name!r} on "
-            f"{len(inside)} days that may be used; {FEWEST_STARTS} are needed: stage a longer history, widen "
-            "the band, or leave the environment out of its role"
-        )
-    return inside

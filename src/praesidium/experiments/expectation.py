@@ -33,5 +33,5 @@ def _seconds(batch: Sequence[Cell]) -> float:
         return judged * 1e-9
     whole = study.objective.settings().get("scope") == "all"
     cost = WHOLE if whole else STEP.get(study.objective.kind, PENALIZED)
-    trained = study.train.steps * study.train.episodes * len(study.data.train) * days * cost
+    trained = study.train.steps * study.train.episodes * len(study.environments) * days * cost
     return (trained + judged) * 1e-9

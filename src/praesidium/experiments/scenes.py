@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -13,13 +13,14 @@ from torch import Tensor
 from praesidium.component import remember
 from praesidium.data.environments import DataSet, Source
 from praesidium.data.frictions import Frictions
+from praesidium.experiments.labels import Labels, relabel
 from praesidium.experiments.shelf import Shelf
 from praesidium.hedging.episode import SOMETIMES, Ledger
 from praesidium.hedging.instruments import Instrument
 from praesidium.hedging.liability import Liability
 from praesidium.hedging.limits import Limits
 from praesidium.hedging.rollout import Scene, Trial
-from praesidium.hedging.state import BY_DAY, KEPT, Claim
+from praesidium.hedging.state import KEPT, Claim
 from praesidium.hedging.state_builder import StateBuilder, StateSettings
 from praesidium.markets.market import TRADING_DAYS
 from praesidium.markets.paths import Paths
@@ -27,10 +28,9 @@ from praesidium.stopwatch import phase
 from praesidium.training.reproducibility import stream
 
 CALIBRATION = 8192  # episodes of each training environment behind scales and volatility parameters
-SHUFFLED = "random"
+TRAINING = "training"
 LEDGER = ("spot", "marks", "payoff", "kept", "discount", *SOMETIMES)
 
-Labels = Literal["bands", "random"]
 Ready = Callable[[str, Paths], tuple[dict[str, Tensor], dict[str, float]]]
 
 
@@ -88,10 +88,10 @@ class Preparation:
             pool: episodes of each environment.
             seed: of the draws.
             labels: ``bands``, each environment its own episodes; ``random``, those of all environments dealt out anew,
-                as many to each as before.
+                as many to each as before; ``regimes``, a scene for each regime, of ``pool`` episodes of all
+                environments, drawn by the mean probability of the regime over their days.
         """
-        purpose = ("training", seed) if labels == "bands" else ("training", seed, labels)
-        return self._scenes(training_name(seed), self.data.train, pool, *purpose)
+        return self._scenes(training_name(seed), self.data.train, pool, TRAINING, seed, labels=labels)
 
     def validation(self, episodes: int) -> list[Scene]:
         """The scenes on which checkpoints are compared, the same for every method and seed."""
@@ -137,14 +137,16 @@ class Preparation:
             trials[name] = Trial(state, ledger)
         return trials, facts
 
-    def _scenes(self, name: str, names: tuple[str, ...], episodes: int, *purpose: str | int) -> list[Scene]:
+    def _scenes(
+        self, name: str, names: tuple[str, ...], episodes: int, *purpose: str | int, labels: Labels = "bands"
+    ) -> list[Scene]:
         def ready(environment: str, paths: Paths) -> tuple[dict[str, Tensor], dict[str, float]]:
             rate, frictions = self._charges(environment)
             scene = Scene.make(paths, self.builder, rate, frictions=frictions)
             return _there(scene.state, KEPT) | _there(scene, ("gains", "owed", "terms")), {}
 
-        parts, _ = self._fetch(name, names, episodes, purpose, ready)
-        trained = [number if environment in self.data.train else None for number, environment in enumerate(names)]
+        parts, _ = self._fetch(name, names, episodes, purpose, ready, labels)
+        trained = [number if name.startswith(TRAINING) else None for number in range(len(parts))]
         return [
             Scene(
                 self.builder.assemble(one, label, claim=self._claim()),
@@ -157,26 +159,32 @@ class Preparation:
         ]
 
     def _fetch(
-        self, name: str, names: tuple[str, ...], episodes: int, purpose: tuple[str | int, ...], ready: Ready
+        self,
+        name: str,
+        names: tuple[str, ...],
+        episodes: int,
+        purpose: tuple[str | int, ...],
+        ready: Ready,
+        labels: Labels = "bands",
     ) -> tuple[list[dict[str, Tensor]], dict[str, Any]]:
         """Tensors of each environment, drawn and made ready if nobody has done so, and facts about its paths."""
 
         def make() -> tuple[dict[str, Tensor], dict[str, Any]]:
             parts, facts = [], {}
-            for environment, paths in self.draw(names, episodes, *(one for one in purpose if one != SHUFFLED)):
+            for environment, paths in self.draw(names, episodes, *purpose):
                 with phase("features"):
                     tensors, facts[environment] = ready(environment, paths)
                     parts.append(tensors)
-            if SHUFFLED in purpose:
-                _deal_out(parts, stream(*purpose))
+            parts = relabel(parts, labels, stream(*purpose, labels))
             return {f"{number}/{key}": one for number, part in enumerate(parts) for key, one in part.items()}, facts
 
-        tensors, facts = self.shelf.fetch(name, {**self.settings, "episodes": episodes, "purpose": list(purpose)}, make)
-        parts: list[dict[str, Tensor]] = [{} for _ in names]
+        told = [*purpose, labels] if labels != "bands" else list(purpose)
+        tensors, facts = self.shelf.fetch(name, {**self.settings, "episodes": episodes, "purpose": told}, make)
+        parts: dict[int, dict[str, Tensor]] = {}
         for key, one in tensors.items():
             number, _, own = key.partition("/")
-            parts[int(number)][own] = one.to(self.device)
-        return parts, facts
+            parts.setdefault(int(number), {})[own] = one.to(self.device)
+        return [parts[number] for number in sorted(parts)], facts
 
     def draw(self, names: Iterable[str], episodes: int, *purpose: str | int) -> Iterable[tuple[str, Paths]]:
         """Fresh episodes of each environment, one after the other."""
@@ -250,18 +258,7 @@ def marked_days(liability: Liability, instruments: tuple[Instrument, ...], horiz
 
 def training_name(seed: int) -> str:
     """What the training pool of a seed is called on the shelf."""
-    return f"training-{seed}"
-
-
-def _deal_out(parts: list[dict[str, Tensor]], generator: torch.Generator) -> None:
-    """Deal the episodes of all environments out at random, as many to each as it had; in place."""
-    counts = [one["owed"].shape[0] for one in parts]
-    order = torch.randperm(sum(counts), generator=generator).split(counts)
-    for key in [key for key in parts[0] if key not in BY_DAY]:
-        axis = 0 if parts[0][key].ndim == 1 else 1
-        whole = torch.cat([one[key] for one in parts], dim=axis)
-        for one, chosen in zip(parts, order, strict=True):
-            one[key] = whole.index_select(axis, chosen)
+    return f"{TRAINING}-{seed}"
 
 
 def _there(holder: Any, names: tuple[str, ...], prefix: str = "") -> dict[str, Tensor]:

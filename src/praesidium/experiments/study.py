@@ -131,7 +131,16 @@ class Study(Component):
             self.choice.among(self.policy)
         if self.instruments and not self.state.greeks:
             raise ValueError("instruments: the textbook hedge of several needs state.greeks=true")
+        if self.train.labels == "regimes" and self.state.regimes is None:
+            raise ValueError("train.labels: regimes need a view of them; say state.regimes.n_regimes=3")
         return self
+
+    @property
+    def environments(self) -> tuple[str, ...]:
+        """Names of the environments that are trained on: those of the data set, or the regimes."""
+        if self.train.labels == "regimes" and self.state.regimes is not None:
+            return tuple(f"regime_{number}" for number in range(self.state.regimes.n_regimes))
+        return self.data.train
 
 
 def register_members(plugins: Sequence[str] = ()) -> None:

@@ -61,11 +61,11 @@ def train(
             log = StepLog(run.folder / store.LOG, resumed_at=resumable_step(checkpoints))
             logs.callback(log.close)
             batches = BalancedBatches(
-                one.train.pool, one.train.episodes, len(study.data.train), stream(seed, "batches")
+                one.train.pool, one.train.episodes, len(study.environments), stream(seed, "batches")
             )
             replicas.append(Replica(rule, one.objective, one.train, batches, checkpoints, log, seed))
         fitted = fit(replicas, task)
-    names = [f"{number} {name}" for number, name in enumerate(study.data.train)]
+    names = [f"{number} {name}" for number, name in enumerate(study.environments)]
     return [
         _facts(one, reference) | {"training/alarms": alarms(run.folder / store.LOG, dict(zip(names, own, strict=True)))}
         if isinstance(one, Fitted)

@@ -19,8 +19,9 @@ class Recipe(Component):
         learning_rate: of Adam, at its largest; half a cosine takes it down to 2 %.
         weight_decay: decoupled (AdamW).
         dropout: share of hidden units left out in each step, the same for all episodes and days of a step.
-        labels: whether environments are trained on as they are (``bands``), or episodes are dealt out to them at
-            ``random``, for the ablation that takes their meaning away.
+        labels: whether environments are trained on as they are (``bands``); or episodes are dealt out to them at
+            ``random``, for the ablation that takes their meaning away; or each regime is an environment (``regimes``),
+            in which an episode counts by the mean probability of the regime over its days.
         clip: largest norm of the gradient.
         warmup: share of the steps with plain ERM.
         rise: share of the steps over which the penalty rises to its weight.
@@ -35,7 +36,7 @@ class Recipe(Component):
     learning_rate: PositiveFloat = 1e-2
     weight_decay: NonNegativeFloat = 0.0
     dropout: float = Field(default=0.0, ge=0, lt=1)
-    labels: Literal["bands", "random"] = "bands"
+    labels: Literal["bands", "random", "regimes"] = "bands"
     clip: PositiveFloat = 1.0
     warmup: float = Field(default=0.13, ge=0, le=1)
     rise: float = Field(default=0.07, ge=0, le=1)

@@ -1,0 +1,107 @@
+"""Regimes as training environments: soft ones of the same episodes, and days of a real history told apart by them."""
+
+import numpy as np
+import pytest
+import torch
+
+from praesidium.component import InputError
+from praesidium.experiments.labels import relabel
+from praesidium.experiments.scenes import Preparation
+from praesidium.experiments.study import compose
+from praesidium.training.reproducibility import stream
+
+SMALL = ("state.regimes.n_regimes=3", "state.regimes.paths=16")
+
+
+def parts(weights):
+    """Two environments of episodes that are known by their number, with the weights of two regimes."""
+    first = torch.tensor(weights, dtype=torch.float64)
+    regimes = torch.stack([first, 1 - first], dim=-1).expand(4, -1, -1)
+    number = torch.arange(len(first), dtype=torch.float64)
+    half = len(first) // 2
+    return [
+        {"owed": number[some], "regimes": regimes[:, some], "tau": torch.zeros(4), "gains": number[some].expand(4, -1)}
+        for some in (slice(None, half), slice(half, None))
+    ]
+
+
+def test_an_episode_comes_as_often_as_its_weight_says():
+    """Systematic draws: within one of the expected number, always."""
+    weights = np.random.default_rng(0).uniform(size=400)
+    dealt = relabel(parts(weights), "regimes", stream(0, "tests"))
+    for one, own in zip(dealt, (weights, 1 - weights), strict=True):
+        counts = torch.bincount(one["owed"].long(), minlength=400).numpy()
+        assert counts.sum() == 200
+        assert (np.abs(counts - 200 * own / own.sum()) < 1).all()
+        assert torch.equal(one["gains"][0], one["owed"])  # an episode keeps what belongs to it
+        assert not torch.equal(one["owed"], one["owed"].sort().values)
+
+
+def test_certain_regimes_are_hard_environments():
+    dealt = relabel(parts([1.0] * 30 + [0.0] * 30), "regimes", stream(0, "tests"))
+    assert sorted(dealt[0]["owed"].tolist()) == list(range(30))
+    assert sorted(dealt[1]["owed"].tolist()) == list(range(30, 60))
+
+
+def test_risks_of_soft_environments_are_the_weighted_ones():
+    rng = np.random.default_rng(1)
+    weights = rng.uniform(size=20_000)
+    dealt = relabel(parts(weights), "regimes", stream(1, "tests"))
+    losses = 10 * weights + rng.normal(size=20_000)
+    for one, own in zip(dealt, (weights, 1 - weights), strict=True):
+        drawn = losses[one["owed"].long().numpy()]
+        order = np.argsort(-losses)
+        tail = np.cumsum(own[order]) <= 0.05 * own.sum()
+        weighted = np.average(losses[order][tail], weights=own[order][tail])
+        assert np.sort(drawn)[-500:].mean() == pytest.approx(weighted, abs=0.1)
+
+
+def test_a_study_trains_on_its_regimes():
+    study = compose([*SMALL, "train.labels=regimes"])
+    assert study.environments == ("regime_0", "regime_1", "regime_2")
+    prepared = Preparation(study.data, study.liability, study.state)
+    scenes = prepared.training(48, 0, "regimes")
+    assert [scene.count for scene in scenes] == [48] * 3
+    own = [scene.state.regimes.mean((0, 1)) for scene in scenes]
+    assert all(one.argmax() == number for number, one in enumerate(own))
+    assert [scene.state.environment[0].item() for scene in scenes] == [0, 1, 2]
+
+
+def test_without_a_view_there_are_no_regimes_to_train_on():
+    with pytest.raises(InputError, match=r"regimes need a view of them; say state\.regimes\.n_regimes=3"):
+        compose(["train.labels=regimes"])
+
+
+def test_days_of_the_index_are_told_apart_by_regime():
+    source = compose(["data=sp500_regimes"]).data.open()
+    starts = [np.sqrt(252 * np.median(source.simulators[f"regime_{k}"].starts)) for k in range(3)]
+    assert starts[0] < starts[1] < starts[2]
+
+
+def test_labels_are_filtered_and_learn_from_training_days_alone():
+    labels = compose(["data=sp500_regimes"]).data.labels
+    rng = np.random.default_rng(2)
+    growth = rng.normal(size=900) * np.repeat([0.005, 0.02, 0.005], 300)
+    before = labels.label(growth, [growth[:400]])
+    other = growth.copy()
+    other[500:] *= 7
+    after = labels.label(other, [other[:400]])
+    assert np.array_equal(before[:500], after[:500])
+    assert not np.array_equal(before[500:], after[500:])
+
+
+@pytest.mark.parametrize(
+    ("override", "sentence"),
+    [
+        ("data.environments.low.regime=1", "give one of them"),
+        ("data.labels=null", "say how days are told apart"),
+        ("data.environments.regime_0.regime=7", None),
+    ],
+)
+def test_environments_by_regime_are_checked(override, sentence):
+    if sentence is None:
+        with pytest.raises(InputError, match=r"the filtered regime is 7.*on 0 days.*tell fewer regimes apart"):
+            compose(["data=sp500_regimes", override]).data.open()
+        return
+    with pytest.raises(InputError, match=sentence):
+        compose(["data=sp500_regimes", override])
