@@ -8,10 +8,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from praesidium.policies.encoders import ContextOnly, Encoder, Joint, PhiOnly, Split
+from praesidium.policies.lstm_encoder import LSTM
 from praesidium.policies.policy import Sizes
+from praesidium.policies.regime_encoders import Regime, Transition
 from praesidium.training.reproducibility import stream
 
-SIZES = Sizes(phi=4, context=5, environments=2)
+SIZES = Sizes(phi=4, context=5, environments=2, regimes=3)
 
 
 def noise(*shape):
@@ -41,6 +43,9 @@ def features(encoder, state, inventory, day=12):
         (PhiOnly, {"phi", "inventory"}),
         (ContextOnly, {"context"}),
         (Split, {"phi", "context", "inventory"}),
+        (Regime, {"phi", "regimes", "inventory"}),
+        (Transition, {"phi", "regimes", "chain", "inventory"}),
+        (LSTM, {"phi", "context", "regimes", "inventory"}),
     ],
 )
 def test_an_encoder_sees_what_it_says(kind, sees, state):
@@ -54,13 +59,15 @@ def test_an_encoder_sees_what_it_says(kind, sees, state):
         "spot": (replace(state, spot=state.spot + 1, delta=state.delta + 1, gamma=state.gamma + 1), inventory),
         "environment": (replace(state, environment=torch.ones(96, dtype=torch.int64)), inventory),
         "cost_rate": (replace(state, cost_rate=state.cost_rate + 1), inventory),
+        "regimes": (replace(state, regimes=state.regimes.flip(-1)), inventory),
+        "chain": (replace(state, chain=state.chain.flip(0)), inventory),
     }
     seen = {name for name, (other, held) in changes.items() if not torch.equal(features(kind(), other, held), before)}
     assert seen == sees
 
 
 def test_every_encoder_is_told_apart_above():
-    assert {Joint, PhiOnly, ContextOnly, Split} == set(Encoder.registry.values())
+    assert {Joint, PhiOnly, ContextOnly, Split, Regime, Transition, LSTM} == set(Encoder.registry.values())
 
 
 @settings(deadline=None, derandomize=True, max_examples=20)
@@ -93,7 +100,8 @@ def test_width_and_depth_are_those_of_the_settings(kind, depth, state):
     squares = [one for one in encoder.build(SIZES, seed=7).parameters() if one.shape == (5, 5)]
     stem = {"split": 1, "r_only": 1}.get(kind, 0)  # five context features: the first layer is square as well
     regime = max(depth, 2) - 1 if kind == "split" else 0  # a layer of its own for the factor, at least
-    assert len(squares) == depth - 1 + regime + stem
+    memory = 1 if kind == "lstm" and depth > 1 else 0  # takes the place of a layer
+    assert len(squares) == depth - 1 + regime + stem - memory
 
 
 def test_the_factor_moves_both_ways(state):

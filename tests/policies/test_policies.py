@@ -1,4 +1,4 @@
-"""What holds for every policy, and for every combination of encoder, head and output."""
+"""What holds for every policy, and for every encoder and every output with either head."""
 
 from dataclasses import replace
 from itertools import product
@@ -6,8 +6,6 @@ from itertools import product
 import pytest
 import torch
 
-from praesidium.hedging.liabilities.european_call import EuropeanCall
-from praesidium.hedging.state_builder import StateSettings
 from praesidium.policies import neural
 from praesidium.policies.encoders import Encoder
 from praesidium.policies.heads import Head
@@ -18,10 +16,12 @@ from praesidium.policies.policy import Policy, Sizes
 from praesidium.training.parameters import Parameters
 from praesidium.training.reproducibility import stream
 
-SIZES = Sizes(phi=4, context=5, environments=2)
+SIZES = Sizes(phi=4, context=5, environments=2, regimes=3)
+OUTPUTS = sorted(set(Output.registry) - {"gamma_share"})  # needs an option: test_gamma_share.py
 NETWORKS = [
     Neural(encoder=Encoder.registry[encoder](width=6), head=Head.registry[head](), output=Output.registry[output]())
-    for encoder, head, output in product(sorted(Encoder.registry), sorted(Head.registry), sorted(Output.registry))
+    for encoder, head, output in product(sorted(Encoder.registry), sorted(Head.registry), OUTPUTS)
+    if encoder == "split" or output == "residual"
 ]
 RULES = [member() for kind, member in sorted(Policy.registry.items()) if kind != "neural"]
 SPOT_ONLY = [rule for rule in RULES if not isinstance(rule, OptionHedge)] + NETWORKS
@@ -37,9 +37,9 @@ each_policy = pytest.mark.parametrize("policy", SPOT_ONLY, ids=name_of)
 
 
 @pytest.fixture(scope="module")
-def builder(calm, wild):
-    """Keeps what rules need that value the claim anew."""
-    return StateSettings(revalue=True).fit([calm, wild], EuropeanCall())
+def builder(revaluer):
+    """Keeps what rules need that value the claim anew, and that look at the regime."""
+    return revaluer
 
 
 def built(policy, seed=3):
@@ -156,8 +156,8 @@ def test_equal_seeds_give_equal_parts():
     rules = {name_of(network): network.build(SIZES, seed=3) for network in NETWORKS}
     heads = [rules[f"{encoder}-shared-residual"].head for encoder in sorted(Encoder.registry)]
     assert all(torch.equal(one.layer.weight, heads[0].layer.weight) for one in heads)
-    split, phi = rules["split-shared-residual"].encoder.phi, rules["phi_only-shared-free"].encoder.body
-    context = rules["r_only-shared-free"].encoder.body
+    split, phi = rules["split-shared-residual"].encoder.phi, rules["phi_only-shared-residual"].encoder.body
+    context = rules["r_only-shared-residual"].encoder.body
     assert all(torch.equal(*pair) for pair in zip(split.parameters(), phi.parameters(), strict=True))
     ours = rules["split-shared-residual"].encoder.context  # shorter by the layer of the factor
     assert all(torch.equal(*pair) for pair in zip(ours.parameters(), context.parameters(), strict=False))

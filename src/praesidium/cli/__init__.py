@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import typer
 
-from praesidium.cli import calibrate, prices, quotes, results, studies
+from praesidium.cli import allocate, calibrate, prices, quotes, regimes, results, studies
 from praesidium.cli.terminal import complain
 from praesidium.component import InputError
 
@@ -38,8 +38,10 @@ for command in (
     results.compare,
     results.claims,
     results.bound,
+    allocate.allocate,
 ):
     app.command()(command)
+app.add_typer(regimes.app, name="regimes")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -27,12 +27,18 @@ RESIDUAL = ("policy=joint_residual",)  # the same network, its output is added t
 SPLIT = ("policy=neural",)  # the regime may scale the structural features within bounds; added to delta
 REVALUE = "state.revalue=true"
 OPTION = "instruments=[{kind: listed_option, days: 120}]"  # at the money, twice as long as the claim
+REGIMES = "state.regimes.n_regimes=3"
 
 
 def _tuned(policy: str, setting: str, values: str, *more: str) -> Method:
     """A rule whose setting is chosen on the validation environments."""
     choice = f"choice={{setting: {setting}, values: [{values}]}}"
     return Method((f"policy={policy}", choice, *more), f"{policy}, {setting} chosen on validation")
+
+
+def _aware(policy: str, says: str, *more: str) -> Method:
+    """A network that sees the regime, trained as the standard deep hedge is."""
+    return Method((f"policy={policy}", "objective=erm", REGIMES, *more), says)
 
 
 METHODS = {
@@ -113,6 +119,11 @@ METHODS = {
         ),
         "the paper to the letter: cosines, raw risks, two environments",
     ),
+    "regime_delta": _aware("regime_delta", "delta corrected by what the filtered regime says"),
+    "dynamic_delta": _aware("dynamic_delta", "delta and a share of gamma in a listed option, by regime", OPTION),
+    "lstm_delta": _aware("lstm_delta", "delta corrected by a memory of features and regimes"),
+    "cost_aware": _aware("cost_aware", "no-trade band whose middle and width follow the regime"),
+    "transition_aware": _aware("transition_aware", "delta corrected by the regimes of the days ahead"),
 }
 
 # The names of the published ablation: rows of one table, some of them methods from above.

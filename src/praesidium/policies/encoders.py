@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Literal
+from typing import ClassVar, Literal
 
 import torch
 from jaxtyping import Float
@@ -18,7 +18,13 @@ from praesidium.training.reproducibility import stream
 
 
 class EncoderNetwork(nn.Module, ABC):
-    """phi: everything before the decision head."""
+    """phi: everything before the decision head.
+
+    Attributes:
+        remembers: whether what is prepared for a day depends on earlier days, so that all are prepared together.
+    """
+
+    remembers: ClassVar[bool] = False
 
     @abstractmethod
     def prepare(self, state: State) -> tuple[Tensor, ...]:

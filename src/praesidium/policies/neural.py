@@ -49,11 +49,11 @@ class NeuralRule(TrainableRule):
                 return done
         mean, deviation = state.inventory
         position, held = torch.zeros_like(state.hedge[0]), []
-        block = max(1, ROWS // position.numel())
+        block = len(state.delta) if self.encoder.remembers else max(1, ROWS // position.numel())
         for first in range(0, len(state.delta), block):
             days = state.days(slice(first, first + block))
             prepared = self.encoder.prepare(days)
-            for day, textbook in enumerate(days.hedge):
+            for day, textbook in enumerate(self.output.textbook(days)):
                 position = position if days.kept is None else position * days.kept[day]
                 features = self.encoder.step(tuple(part[day] for part in prepared), (position - mean) / deviation)
                 position = self._position(self.head(features, state.environment), textbook, position, state)
@@ -66,10 +66,10 @@ class NeuralRule(TrainableRule):
             held = held * state.kept.view(len(held), *[1] * (held.ndim - 2), -1)
         features = self.encoder.step(self.encoder.prepare(state), (held - mean) / deviation)
         outputs = self.head(features, state.environment)
-        return Decisions(self._position(outputs, state.hedge, held, state), outputs, features)
+        return Decisions(self._position(outputs, self.output.textbook(state), held, state), outputs, features)
 
     def _position(self, outputs: Tensor, textbook: Tensor, held: Tensor, state: State) -> Tensor:
         if state.anchor is not None:
-            outputs = outputs.unflatten(-1, (textbook.shape[-1], -1))
+            outputs = outputs.unflatten(-1, (state.anchor.shape[-1], -1))
         wanted = self.output.position(outputs, textbook, held)
         return wanted if state.limits is None else state.limits.apply(wanted, held)

@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn.functional import softplus
 
 from praesidium.component import Component
+from praesidium.hedging.state import State
 
 
 class Output(Component):
@@ -23,6 +24,10 @@ class Output(Component):
 
     outputs: ClassVar[int] = 1
     gain: ClassVar[float] = 1.0
+
+    def textbook(self, state: State) -> Tensor:
+        """What the position is made of beside the head's outputs, at all times: the textbook hedge."""
+        return state.hedge
 
     @abstractmethod
     def position(

@@ -1,0 +1,204 @@
+"""Regime models on one price history: fitted on its first part, judged on the rest."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+
+from praesidium.component import InputError, unknown
+from praesidium.data.prices import Prices, read_staged, sp500
+from praesidium.data.sources import Staged
+from praesidium.markets.market import TRADING_DAYS
+from praesidium.markets.switching import Switching
+from praesidium.regimes import hmm
+from praesidium.regimes.causality import deciding
+from praesidium.regimes.detection import detection
+from praesidium.regimes.model import RegimeModel, regime_model
+from praesidium.regimes.reliability import reliability
+from praesidium.training.reproducibility import stream
+
+SIMULATED = "markov_switching"
+DAYS = 5000  # of the simulated market
+SHARE = 0.6  # of the history that models are fitted on, if no day is named
+FEWEST = 60
+OF_RETURNS = {"jump": {"indicators": "returns"}}  # settings without which a model cannot work on returns alone
+
+
+@dataclass(frozen=True, eq=False)
+class History:
+    """Prices, and what is known about their regimes.
+
+    Attributes:
+        name: of the data.
+        prices: by day.
+        market: the simulated market, where there is one.
+        states: its true regime behind the return of each day but the first, the calmest 0.
+    """
+
+    name: str
+    prices: pd.Series
+    market: Switching | None = None
+    states: NDArray[np.int64] | None = None
+
+    @property
+    def returns(self) -> pd.Series:
+        """Log returns, by the day on which they are known."""
+        return pd.Series(np.diff(np.log(self.prices.to_numpy())), self.prices.index[1:], name="return")
+
+    def rows_until(self, day: str | None) -> int:
+        """Returns up to a day, that one included; three fifths of all if none is named.
+
+        Raises:
+            InputError: if that leaves too few before or after it.
+        """
+        count = len(self.prices) - 1
+        if day is None:
+            return round(SHARE * count)
+        if not isinstance(self.prices.index, pd.DatetimeIndex):
+            raise InputError(f"until: {self.name} has no dates; leave it out")
+        rows = int(np.count_nonzero(self.prices.index[1:] <= pd.Timestamp(day)))
+        if not FEWEST <= rows <= count - FEWEST:
+            first, last = (f"{one:%Y-%m-%d}" for one in (self.prices.index[FEWEST], self.prices.index[-FEWEST - 1]))
+            raise InputError(
+                f"until: {day} leaves {rows} of {count} returns to fit on; name a day between {first} and {last}"
+            )
+        return rows
+
+
+def history(data: str, *, seed: int = 0) -> History:
+    """A price history by name: ``sp500``, ``real_spy``, a CSV, or the market ``markov_switching``.
+
+    Raises:
+        InputError: if there is no such name or the prices cannot be used.
+    """
+    if data == SIMULATED:
+        market = Switching()
+        drawn = market.simulate(
+            paths=1, horizon=DAYS, lookback=0, generator=stream(seed, "regimes", "market"), dtype=torch.float64
+        )
+        assert drawn.regime is not None
+        rank = np.argsort(np.argsort(market.volatilities))
+        return History(data, pd.Series(drawn.spot[:, 0].numpy()), market, rank[drawn.regime[:-1, 0].numpy()])
+    prices = _prices(data)
+    return History(prices.name, pd.Series(prices.close, index=prices.dates))
+
+
+def models(names: Sequence[str], *, n_regimes: int, settings: Mapping[str, Any]) -> dict[str, RegimeModel]:
+    """Unfitted models by name, set up for returns.
+
+    Raises:
+        InputError: if a name or a setting is unknown or out of bounds.
+    """
+    return {
+        name: regime_model(name, **{"n_regimes": n_regimes, **OF_RETURNS.get(name, {}), **settings}) for name in names
+    }
+
+
+def summary(model: RegimeModel, seen: History) -> pd.DataFrame:
+    """What tells the regimes apart: a row each.
+
+    Columns: annualized volatility and mean, mean stay in days, share of days on which it is the most likely one, its
+    probability now, and that in a month.
+    """
+    returns = seen.returns.to_numpy()
+    with deciding():
+        now = np.asarray(model.filter(returns))
+        ahead = np.asarray(model.forecast(returns, steps=TRADING_DAYS // 12))
+    told = np.bincount(now.argmax(1), minlength=model.n_regimes) / len(now)
+    return pd.DataFrame(
+        {
+            "volatility": model.volatilities_ * TRADING_DAYS**0.5,
+            "mean": model.means_[:, 0] * TRADING_DAYS,
+            "stay": hmm.durations(torch.from_numpy(model.transition_)).numpy(),
+            "days": told,
+            "now": now[-1],
+            "in a month": ahead[-1],
+        },
+        index=pd.RangeIndex(model.n_regimes, name="regime"),
+    )
+
+
+def compare(candidates: Mapping[str, RegimeModel], seen: History, rows: int) -> pd.DataFrame:
+    """Fit each model on the first rows and judge what it filters on the others, never refitted: a row each.
+
+    Columns: ``log_score``, mean log-density of a day's return before it came, in nats, beyond that of one normal law
+    fitted on the same rows; ``spread``, volatility of the days after the wildest regime was told over that after the
+    calmest; ``switches`` a year; ``seconds`` of the fit. Where the truth is known also ``accuracy``, ``state_score``
+    (mean log-probability of the true regime, minus infinity where it was ruled out), ``ece``, ``delay`` in days,
+    ``missed`` and ``false_alarms`` a year, and a first row for the filter that knows the market.
+    """
+    returns, table = seen.returns.to_numpy(), {}
+    base = _normal(returns, rows)
+    if seen.market is not None:
+        table["the market itself"] = {"log_score": np.nan, "seconds": np.nan} | _judged(_oracle(seen), seen, rows)
+    for name, model in candidates.items():
+        begun = time.perf_counter()
+        model.fit(returns[:rows])
+        seconds = time.perf_counter() - begun
+        with deciding():
+            told = np.asarray(model.filter(returns))
+        gained = (model.score(returns) - model.score(returns[:rows])) / (len(returns) - rows) - base
+        table[name] = {"log_score": gained, "seconds": seconds} | _judged(told, seen, rows)
+    return pd.DataFrame.from_dict(table, orient="index").rename_axis("model")
+
+
+def _judged(told: NDArray[np.float64], seen: History, rows: int) -> dict[str, float]:
+    returns, labels = seen.returns.to_numpy(), told.argmax(1)
+    after = [returns[rows + 1 :][labels[rows:-1] == regime] for regime in (0, told.shape[1] - 1)]
+    known = min(map(len, after)) > 1
+    found = {
+        "spread": float(after[1].std() / after[0].std()) if known else float("nan"),
+        "switches": float((np.diff(labels[rows:]) != 0).mean() * TRADING_DAYS),
+    }
+    if seen.states is None:
+        return found
+    states = seen.states[rows:]
+    if told.shape[1] != len(np.unique(seen.states)):
+        raise InputError(
+            f"regimes: {told.shape[1]} were told, but the market has {len(np.unique(seen.states))}; ask for as many"
+        )
+    judged, seen_changes = reliability(told[rows:], states), detection(states, labels[rows:])
+    return found | {
+        "accuracy": seen_changes.accuracy,
+        "state_score": judged.log_score,
+        "ece": judged.ece,
+        "delay": seen_changes.delay,
+        "missed": seen_changes.missed,
+        "false_alarms": seen_changes.false_alarms,
+    }
+
+
+def _oracle(seen: History) -> NDArray[np.float64]:
+    """The filter that knows the chain and the volatility of each of its states."""
+    assert seen.market is not None
+    order = np.argsort(seen.market.volatilities)
+    scale = np.array(seen.market.volatilities)[order] / TRADING_DAYS**0.5
+    returns = torch.tensor(seen.returns.to_numpy())
+    law = torch.distributions.Normal(torch.from_numpy(-0.5 * scale**2), torch.from_numpy(scale))
+    chain = torch.from_numpy(seen.market.transition()[np.ix_(order, order)])
+    start = torch.from_numpy(seen.market.stationary[order])
+    return hmm.filtered(start.log(), chain.log(), law.log_prob(returns.unsqueeze(-1)).unsqueeze(0))[0].numpy()
+
+
+def _normal(returns: NDArray[np.float64], rows: int) -> float:
+    """Mean log-density of the later returns under the normal law of the first ones."""
+    mean, variance = returns[:rows].mean(), returns[:rows].var()
+    return float(-0.5 * (np.log(2 * np.pi * variance) + (returns[rows:] - mean) ** 2 / variance).mean())
+
+
+def _prices(data: str) -> Prices:
+    if data == "sp500":
+        return sp500()
+    if data == "real_spy":
+        return Staged().read()
+    if not data.endswith(".csv"):
+        raise InputError(unknown("data", data, ("sp500", "real_spy", SIMULATED, "FILE.csv")))
+    return read_staged(Path(data))

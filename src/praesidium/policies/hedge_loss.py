@@ -1,0 +1,78 @@
+"""What a hedge leaves of the risk, and what it costs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from praesidium.component import InputError, unknown
+from praesidium.risk import cvar
+
+AVERSION = 10.0  # to the variance of a period's return
+
+
+def delta_hedge_loss(
+    hedge: Float[Tensor, "batch *time assets"],
+    spot_returns: Float[Tensor, "batch times assets"],
+    futures_returns: Float[Tensor, "batch times assets"],
+    *,
+    cost_rate: float,
+    previous: Float[Tensor, "*batch assets"] | None = None,
+    risk: str = "variance",
+    risk_aversion: float = AVERSION,
+    level: float = 0.95,
+) -> Float[Tensor, ""]:
+    """Risk of spot return + hedge x futures return, net of the costs of every change of the hedge.
+
+    Args:
+        hedge: ratios. (B, T, n): the one at t is decided at t and earns the returns of t + 1; (B, n): decided before
+            the first return, held through all of them.
+        spot_returns, futures_returns: simple returns of the same periods.
+        cost_rate: proportional cost of what is traded in the futures, one way.
+        previous: ratios held before the first, (B, n) or (n); none where left out, so that the first is paid for.
+        risk: ``variance``, Var + (2 / a) mean cost: a risk-averse holder pays for what variance is worth, a / 2 times
+            its amount; ``cvar``, the CVaR of a period's loss, in which costs count as they are.
+        risk_aversion: a, for ``variance``.
+        level: confidence, for ``cvar``.
+
+    Returns:
+        Mean over assets of the risk over all periods of all sequences; lower is better.
+
+    Raises:
+        InputError: if shapes do not fit, or the risk is unknown.
+    """
+    if spot_returns.shape != futures_returns.shape or hedge.shape not in (
+        spot_returns.shape,
+        (len(spot_returns), spot_returns.shape[-1]),
+    ):
+        raise InputError(
+            f"delta_hedge_loss: hedge {tuple(hedge.shape)}, spot_returns {tuple(spot_returns.shape)} and "
+            f"futures_returns {tuple(futures_returns.shape)} do not fit; give (batch, time, assets), or a hedge "
+            "(batch, assets) that is held"
+        )
+    if risk not in RISKS:
+        raise InputError(unknown("delta_hedge_loss: risk", risk, RISKS))
+    if hedge.ndim == 3:
+        held, spot, futures = hedge[:, :-1], spot_returns[:, 1:], futures_returns[:, 1:]
+    else:
+        held, spot, futures = hedge.unsqueeze(1).expand_as(spot_returns), spot_returns, futures_returns
+    if not held.shape[1]:
+        raise InputError("delta_hedge_loss: a hedge over one time earns nothing; give two times or more")
+    before = torch.zeros_like(held[:, 0]) if previous is None else previous.expand_as(held[:, 0])
+    costs = cost_rate * held.diff(dim=1, prepend=before.unsqueeze(1)).abs()
+    net = (spot + held * futures - costs).flatten(0, 1)
+    return RISKS[risk](net, costs.flatten(0, 1), risk_aversion, level).mean()
+
+
+def _variance(net: Tensor, costs: Tensor, risk_aversion: float, level: float) -> Tensor:
+    return net.var(0, correction=0) + 2 / risk_aversion * costs.mean(0)
+
+
+def _cvar(net: Tensor, costs: Tensor, risk_aversion: float, level: float) -> Tensor:
+    return cvar(-net.T, level=level)
+
+
+RISKS: dict[str, Callable[[Tensor, Tensor, float, float], Tensor]] = {"variance": _variance, "cvar": _cvar}
