@@ -34,6 +34,7 @@ def calibrate(
 ) -> None:
     """Calibrate a market to daily prices, with 95 % intervals, and freeze it as a data set."""
     from praesidium.data.calibrated import TARGET, place
+    from praesidium.data.sources import prices_by_name
     from praesidium.experiments.store import write_text
     from praesidium.markets.calibration.calibrate import KNOWN
     from praesidium.markets.calibration.calibrate import calibrate as fit
@@ -46,7 +47,7 @@ def calibrate(
         raise InputError(f"out: {out} does not end in .yaml; name the data set that is to be written")
     if out and out.exists() and not force:
         raise InputError(f"out: {out} is there already; name another file, or replace it with --force")
-    prices = _prices(data)
+    prices = prices_by_name(data)
     returns, left_out, span = _returns(prices, *days, keep_windows=keep_windows)
     announce(f"{market} on {prices.name}, {span}")
 
@@ -73,19 +74,6 @@ def _day(name: str, value: str | None) -> str | None:
         return date.fromisoformat(value).isoformat() if value else None
     except ValueError:
         raise InputError(f"{name}: {value!r} is no day; write it as 2019-12-31") from None
-
-
-def _prices(data: str) -> Prices:
-    from praesidium.data.prices import read_staged, sp500
-    from praesidium.data.sources import Staged
-
-    if data == "sp500":
-        return sp500()
-    if data == "real_spy":
-        return Staged().read()
-    if not data.endswith(".csv"):
-        raise InputError(unknown("data", data, ("sp500", "real_spy", "FILE.csv")))
-    return read_staged(Path(data))
 
 
 def _returns(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from pathlib import Path
 
-from praesidium.component import Component, InputError
+from praesidium.component import Component, InputError, unknown
 from praesidium.data.prices import Prices, read_staged, sp500
 
 STAGED = "data/processed/spy_prices.csv"
@@ -44,3 +44,22 @@ class Staged(PriceSource, kind="csv"):
         if not path.is_file():
             raise InputError(f"{path}: no prices are staged there; bring some in with: praesidium stage FILE")
         return read_staged(path)
+
+
+def prices_by_name(data: str, *others: str) -> Prices:
+    """Prices as the command line names them: ``sp500``, ``real_spy``, or a CSV that would pass staging.
+
+    Args:
+        data: the name, or the file.
+        others: further names that the caller knows, for the message.
+
+    Raises:
+        InputError: if there is no such name, or the prices cannot be used.
+    """
+    if data == "sp500":
+        return sp500()
+    if data == "real_spy":
+        return Staged().read()
+    if not data.endswith(".csv"):
+        raise InputError(unknown("data", data, ("sp500", "real_spy", *others, "FILE.csv")))
+    return read_staged(Path(data))

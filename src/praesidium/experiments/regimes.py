@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,9 +12,8 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 
-from praesidium.component import InputError, unknown
-from praesidium.data.prices import Prices, read_staged, sp500
-from praesidium.data.sources import Staged
+from praesidium.component import InputError
+from praesidium.data.sources import prices_by_name
 from praesidium.markets.market import TRADING_DAYS
 from praesidium.markets.switching import Switching
 from praesidium.regimes import hmm
@@ -87,7 +85,7 @@ def history(data: str, *, seed: int = 0) -> History:
         assert drawn.regime is not None
         rank = np.argsort(np.argsort(market.volatilities))
         return History(data, pd.Series(drawn.spot[:, 0].numpy()), market, rank[drawn.regime[:-1, 0].numpy()])
-    prices = _prices(data)
+    prices = prices_by_name(data, SIMULATED)
     return History(prices.name, pd.Series(prices.close, index=prices.dates))
 
 
@@ -192,13 +190,3 @@ def _normal(returns: NDArray[np.float64], rows: int) -> float:
     """Mean log-density of the later returns under the normal law of the first ones."""
     mean, variance = returns[:rows].mean(), returns[:rows].var()
     return float(-0.5 * (np.log(2 * np.pi * variance) + (returns[rows:] - mean) ** 2 / variance).mean())
-
-
-def _prices(data: str) -> Prices:
-    if data == "sp500":
-        return sp500()
-    if data == "real_spy":
-        return Staged().read()
-    if not data.endswith(".csv"):
-        raise InputError(unknown("data", data, ("sp500", "real_spy", SIMULATED, "FILE.csv")))
-    return read_staged(Path(data))
