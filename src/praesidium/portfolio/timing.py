@@ -1,0 +1,125 @@
+"""Timing rules: how much of an equally weighted basket to hold each day; the rest is cash."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import cast
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Float
+from sklearn.base import BaseEstimator, clone
+
+from praesidium.component import InputError
+from praesidium.data.volatility import realized_volatility
+from praesidium.regimes.model import RegimeModel
+
+
+class Timing(BaseEstimator, ABC):
+    """A rule for the exposure to a basket of equal parts, one asset or more.
+
+    A member implements :meth:`exposure`, and :meth:`learn` if it has something to learn. Exposure may change every
+    day; days on which it does not are days without a trade, on which the basket drifts.
+    """
+
+    def fit(self, X: pd.DataFrame, y: None = None) -> Timing:
+        """Learn from the simple returns of the assets, by day."""
+        self.learn(X.mean(axis=1))
+        return self
+
+    def decide(self, X: pd.DataFrame) -> Float[np.ndarray, "days assets"]:
+        """Target weights at the close of each row, from that row and those before it; NaN where nothing changes.
+
+        Args:
+            X: simple returns of the assets, by day, the training days included.
+        """
+        exposure = self.exposure(X.mean(axis=1))
+        weights = np.repeat(exposure[:, None] / X.shape[1], X.shape[1], axis=1)
+        weights[1:][exposure[1:] == exposure[:-1]] = np.nan
+        return weights
+
+    def learn(self, returns: pd.Series) -> None:
+        """Learn from the simple returns of the basket; most rules have nothing to learn."""
+
+    @abstractmethod
+    def exposure(self, returns: pd.Series) -> Float[np.ndarray, " days"]:
+        """Share of wealth to hold at the close of each day, from returns up to that day; NaN while it is unknown."""
+
+
+class BuyAndHold(Timing):
+    """All in from the first day on."""
+
+    def exposure(self, returns: pd.Series) -> Float[np.ndarray, " days"]:
+        return np.ones(len(returns))
+
+
+class VolatilityBand(Timing):
+    """All in while realized volatility is below ``limit``, out while it is not.
+
+    Args:
+        limit: annualized volatility.
+        window: days of realized volatility.
+    """
+
+    def __init__(self, *, limit: float = 0.25, window: int = 20) -> None:
+        self.limit = limit
+        self.window = window
+
+    def exposure(self, returns: pd.Series) -> Float[np.ndarray, " days"]:
+        volatility = _volatility(returns, self.window)
+        return np.where(np.isnan(volatility), np.nan, (volatility < self.limit).astype(np.float64))
+
+
+class VolatilityTarget(Timing):
+    """Exposure target / realized volatility, at most ``cap``.
+
+    Args:
+        target: annualized volatility to be held.
+        window: days of realized volatility.
+        cap: highest exposure; above 1 it borrows.
+    """
+
+    def __init__(self, *, target: float = 0.10, window: int = 20, cap: float = 1.0) -> None:
+        self.target = target
+        self.window = window
+        self.cap = cap
+
+    def exposure(self, returns: pd.Series) -> Float[np.ndarray, " days"]:
+        volatility = _volatility(returns, self.window)
+        return self.target / np.maximum(volatility, self.target / self.cap)
+
+
+class RegimeTiming(Timing):
+    """All in unless the most likely regime, as filtered at the close, is the most volatile one.
+
+    Regime models order their regimes by volatility, so that a regime means the same after every refit.
+
+    Args:
+        model: how regimes are found in the returns of the basket; it is cloned, never fitted itself.
+
+    Attributes:
+        model_: the fitted clone.
+    """
+
+    model_: RegimeModel
+
+    def __init__(self, model: RegimeModel) -> None:
+        self.model = model
+
+    def learn(self, returns: pd.Series) -> None:
+        if self.model.n_regimes < 2:
+            raise InputError(f"RegimeTiming: n_regimes={self.model.n_regimes} of the model is below 2; give it more")
+        self.model_ = cast(RegimeModel, clone(self.model)).fit(returns.to_numpy())
+
+    def exposure(self, returns: pd.Series) -> Float[np.ndarray, " days"]:
+        probabilities = np.asarray(self.model_.filter(returns.to_numpy()))
+        if probabilities.ndim != 2 or probabilities.shape[1] < 2:
+            raise InputError(
+                f"RegimeTiming: {self.model} tells {probabilities.shape[1:]} regimes apart; two are needed"
+            )
+        calm = probabilities.argmax(axis=1) < probabilities.shape[1] - 1
+        return np.where(np.isnan(probabilities).any(axis=1), np.nan, calm.astype(np.float64))
+
+
+def _volatility(returns: pd.Series, window: int) -> np.ndarray:
+    return realized_volatility(np.log1p(returns.to_numpy(np.float64)), window)
