@@ -1,6 +1,7 @@
 """What every regime model promises, for each one in the registry."""
 
 import importlib
+import json
 import pkgutil
 
 import numpy as np
@@ -254,6 +255,16 @@ def test_fits_repeat_and_leave_global_random_state_alone(kind, X, inputs, fitted
     for name in ("initial_", "transition_", "means_", "volatilities_"):
         np.testing.assert_array_equal(getattr(model, name), getattr(again, name))
     np.testing.assert_array_equal(model.filter(X, **given(kind, inputs)), again.filter(X, **given(kind, inputs)))
+
+
+@every
+def test_what_was_learned_can_be_written_down(kind, X, inputs, fitted):
+    model = fitted(kind)
+    again = new(kind).restore(json.loads(json.dumps(model.learned())))
+    for method in (*CAUSAL, "smooth", "decode"):
+        one, two = (getattr(one, method)(X, **given(kind, inputs)) for one in (model, again))
+        np.testing.assert_array_equal(one, two)
+    assert again.score(X, **given(kind, inputs)) == model.score(X, **given(kind, inputs))
 
 
 @every

@@ -89,8 +89,7 @@ def test_every_step_of_expectation_maximization_agrees(covariance, lengths):
     np.testing.assert_allclose(found.laws.scale, expected, atol=1e-7)
 
 
-@pytest.mark.parametrize(("method", "tol"), [("em", 1e-11), ("gradient", 1e-10)])
-@pytest.mark.parametrize("covariance", COVARIANCES)
+@pytest.mark.parametrize(("covariance", "method", "tol"), [("diag", "gradient", 1e-10), ("full", "em", 1e-11)])
 def test_a_fit_ends_where_hmmlearn_cannot_climb_further(covariance, method, tol):
     X = simulated(rows=600)
     model = GaussianHMM(3, covariance=covariance, method=method, n_init=1, tol=tol, max_iter=2000).fit(X)

@@ -1,6 +1,5 @@
 """Volatility bands as a regime model."""
 
-import json
 from itertools import pairwise
 
 import numpy as np
@@ -129,10 +128,3 @@ def test_the_number_of_bands_follows_from_the_edges():
 def test_settings_out_of_bounds_are_refused(setting, message):
     with pytest.raises(InputError, match=message):
         VolatilityBands(**setting).fit(market())
-
-
-def test_what_was_learned_can_be_written_down():
-    returns = market()
-    model = VolatilityBands(3).fit(returns)
-    again = VolatilityBands(3).restore(json.loads(json.dumps(model.learned())))
-    np.testing.assert_array_equal(again.filter(returns), model.filter(returns))

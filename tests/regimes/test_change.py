@@ -23,18 +23,8 @@ def beliefs(batch, time, purpose="beliefs"):
     return torch.randn(batch, time, 3, dtype=torch.float64, generator=stream("tests", purpose)).softmax(-1)
 
 
-def clockwork(batch, time):
-    """Regimes that last 6 to 12 periods: a change is the nearer the older the regime is."""
-    draws = stream("tests", "clockwork")
-    runs = time // 6 + 2
-    lasts = torch.randint(6, 13, (batch, runs), generator=draws)
-    regimes = torch.randint(1, 3, (batch, runs), generator=draws).cumsum(1) % 3
-    both = zip(regimes, lasts, strict=True)
-    return torch.stack([regime.repeat_interleave(last)[6 : time + 6] for regime, last in both])
-
-
 @pytest.fixture(scope="module")
-def fitted():
+def fitted(clockwork):
     states = clockwork(24, 150)
     return RegimeChangeDetector(3, hidden_dim=16, horizon=3).fit(hot(states), states)
 
@@ -75,7 +65,7 @@ def test_on_a_markov_chain_it_says_that_there_is_nothing_to_learn():
     assert torch.equal(detector.probabilities(beliefs(2, 9)), free)
 
 
-def test_without_labels_the_most_probable_regimes_serve():
+def test_without_labels_the_most_probable_regimes_serve(clockwork):
     states = clockwork(4, 100)
     soft = 0.8 * hot(states) + 0.2 / 3
     with_labels = RegimeChangeDetector(3).fit(soft, states, max_steps=10)
@@ -90,7 +80,7 @@ def test_the_future_cannot_move_the_past(fitted):
     assert not torch.equal(before[:, 20:], after[:, 20:])
 
 
-def test_padding_counts_for_nothing(fitted):
+def test_padding_counts_for_nothing(fitted, clockwork):
     belief, lengths = beliefs(2, 30), torch.tensor([30, 17])
     padded = belief.clone()
     padded[1, 17:] = 7.0
@@ -104,7 +94,7 @@ def test_padding_counts_for_nothing(fitted):
         torch.testing.assert_close(value, again[name])
 
 
-def test_the_same_seed_gives_the_same_detector_and_leaves_global_randomness_alone():
+def test_the_same_seed_gives_the_same_detector_and_leaves_global_randomness_alone(clockwork):
     state = torch.random.get_rng_state()
     states = clockwork(4, 100)
     one, same, other = (RegimeChangeDetector(3, random_state=seed) for seed in (0, 0, 1))

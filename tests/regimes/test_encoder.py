@@ -4,8 +4,9 @@ import pytest
 import torch
 
 from praesidium.component import InputError
+from praesidium.regimes.convolution import CausalConv
 from praesidium.regimes.encoder import Encoder
-from praesidium.regimes.layers import CLIP, CausalConv, Standardizer
+from praesidium.regimes.units import CLIP, Standardizer
 from praesidium.training.reproducibility import stream
 
 
@@ -96,7 +97,7 @@ def test_a_channel_that_does_not_vary_is_left_as_it_is():
 def test_a_channel_without_a_number_is_refused(value):
     x = normals(1, 2, 9)
     x[:, 1] = value
-    with pytest.raises(InputError, match="channel 1"):
+    with pytest.raises(InputError, match=r"columns \[1\]"):
         Standardizer(2).fit(x, everywhere(1, 9))
 
 

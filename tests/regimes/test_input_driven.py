@@ -1,7 +1,5 @@
 """The input-driven hidden Markov model: effects, their lag, and what comes of none."""
 
-import json
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -159,12 +157,6 @@ def test_moves_are_bounded_away_from_impossible():
     torch.testing.assert_close(moves.sum(-1), torch.ones(3, 2, dtype=torch.float64))
     torch.testing.assert_close(moves[0], log_mean.exp())
     assert moves.min().item() >= RARE * 0.999
-
-
-def test_what_was_learned_can_be_written_down(planted, fitted):
-    X, _, inputs = planted
-    again = InputDrivenHMM(2).restore(json.loads(json.dumps(fitted.learned())))
-    np.testing.assert_array_equal(again.filter(X, inputs=inputs), fitted.filter(X, inputs=inputs))
 
 
 def test_bad_inputs_are_refused_in_a_sentence(planted, fitted):

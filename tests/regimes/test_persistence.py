@@ -25,18 +25,8 @@ def beliefs(batch, time, purpose="beliefs"):
     return torch.randn(batch, time, 3, dtype=torch.float64, generator=stream("tests", purpose)).softmax(-1)
 
 
-def clockwork(batch, time):
-    """Regimes that last 6 to 12 periods, each as likely: the hazard rises from 0 to 1."""
-    draws = stream("tests", "clockwork")
-    runs = time // 6 + 2
-    lasts = torch.randint(6, 13, (batch, runs), generator=draws)
-    regimes = torch.randint(1, 3, (batch, runs), generator=draws).cumsum(1) % 3
-    both = zip(regimes, lasts, strict=True)
-    return torch.stack([regime.repeat_interleave(last)[6 : time + 6] for regime, last in both])
-
-
 @pytest.fixture(scope="module")
-def fitted():
+def fitted(clockwork):
     return RegimePersistenceModel(3).fit(clockwork(24, 150))
 
 
@@ -135,7 +125,7 @@ def test_the_future_cannot_move_the_past(fitted):
     assert not torch.equal(before[:, 20:], after[:, 20:])
 
 
-def test_padding_counts_for_nothing(fitted):
+def test_padding_counts_for_nothing(fitted, clockwork):
     belief, lengths = beliefs(2, 30), torch.tensor([30, 17])
     padded = belief.clone()
     padded[1, 17:] = torch.nan

@@ -1,17 +1,14 @@
-"""The estimator: Bayes' accuracy on simulated regimes, and the contract of every regime model."""
+"""The estimator: Bayes' accuracy on simulated regimes, codes, and inputs."""
 
+import copy
 import pickle
 
 import numpy as np
-import pandas as pd
 import pytest
 import torch
-from sklearn.base import clone
 
 from praesidium.component import InputError
 from praesidium.regimes import hmm
-from praesidium.regimes.causality import LookAhead, deciding
-from praesidium.regimes.model import RegimeModel, regime_model
 from praesidium.regimes.vqvaehmm import VQVAEHMM
 from praesidium.training.reproducibility import stream
 
@@ -46,6 +43,7 @@ def test_it_reaches_the_accuracy_of_bayes_rule(data, model):
     for x, states, oracle in (data, simulate(5000, "unseen")):
         assert (oracle == states).mean() > 0.94
         assert (model.predict(x) == states).mean() > (oracle == states).mean() - 0.01
+        assert (model.decode(x) == states).mean() > 0.95
 
 
 def test_what_it_fitted_is_what_was_simulated(model):
@@ -60,39 +58,6 @@ def test_it_reports_on_its_codes_and_its_training(model):
     assert 3 < model.usage_.perplexity <= model.n_codes
     assert len(model.usage_.counts) == model.n_codes
     assert max(epoch.held_out for epoch in model.history_) >= model.history_[0].held_out
-
-
-@pytest.mark.parametrize("row", [0, 60, 150])
-def test_later_rows_cannot_move_a_bit_of_earlier_ones(data, model, row):
-    x = data[0][:200].copy()
-    changed = x.copy()
-    changed[row + 1 :] += 5.0
-    for method in (model.filter, model.predict_proba, model.predict, model.forecast):
-        before, after = method(x), method(changed)
-        assert np.array_equal(before[: row + 1], after[: row + 1])
-        assert not np.array_equal(before, after)
-
-
-def test_decisions_may_not_look_ahead(data, model):
-    with deciding():
-        model.filter(data[0][:50])
-        for method in (model.smooth, model.decode):
-            with pytest.raises(LookAhead):
-                method(data[0][:50])
-    assert (model.decode(data[0]) == data[1]).mean() > 0.95
-
-
-def test_pandas_comes_back_with_its_index(data, model):
-    frame = pd.DataFrame(data[0][:100], index=pd.bdate_range("2020-01-01", periods=100))
-    assert model.filter(frame).index.equals(frame.index)
-    np.testing.assert_array_equal(model.filter(frame).to_numpy(), model.filter(data[0][:100]))
-
-
-def test_sequences_are_told_apart_by_their_lengths(data, model):
-    x = data[0][:300]
-    both = model.filter(x, lengths=[180, 120])
-    np.testing.assert_allclose(both[180:], model.filter(x[180:]), atol=1e-12)
-    assert model.score(x, lengths=[180, 120]) == pytest.approx(model.score(x[:180]) + model.score(x[180:]))
 
 
 def test_samples_have_the_moments_of_the_regimes(model):
@@ -120,36 +85,21 @@ def test_inputs_are_needed_where_they_were_fitted_and_nowhere_else(model, data, 
         fitted.filter(x)
     with pytest.raises(InputError, match="1 columns, but None were fitted"):
         model.filter(data[0][:400], inputs=inputs)
-    with pytest.raises(InputError, match="399 rows for 400 rows of X"):
+    with pytest.raises(InputError, match="399 rows, but X has 400"):
         fitted.filter(x, inputs=inputs[:-1])
-    with pytest.raises(InputError, match="fill them from their past"):
+    with pytest.raises(InputError, match="1 numbers are missing"):
         fitted.filter(x, inputs=np.where(np.arange(400) == 7, np.nan, inputs))
 
 
 def test_a_fit_without_inputs_forgets_an_earlier_one_with(driven):
-    again = clone(driven[0]).fit(driven[1], inputs=driven[2])
-    again.fit(driven[1])
+    again = copy.deepcopy(driven[0]).fit(driven[1])
     assert again.filter(driven[1]).shape == (400, 2)
-
-
-def test_the_seed_says_everything_and_settings_survive_cloning(driven):
-    fitted, x, inputs = driven
-    state = torch.get_rng_state()
-    again = clone(fitted).fit(x, inputs=inputs, lengths=[250, 150])
-    assert torch.equal(torch.get_rng_state(), state)
-    assert again.get_params() == fitted.get_params()
-    np.testing.assert_array_equal(again.filter(x, inputs=inputs), fitted.filter(x, inputs=inputs))
 
 
 def test_a_fitted_model_survives_pickling(driven):
     fitted, x, inputs = driven
     copied = pickle.loads(pickle.dumps(fitted))
     np.testing.assert_array_equal(copied.filter(x, inputs=inputs), fitted.filter(x, inputs=inputs))
-
-
-def test_it_is_a_regime_model_by_name():
-    assert isinstance(regime_model("vqvaehmm", n_regimes=2), VQVAEHMM)
-    assert RegimeModel.registry["vqvaehmm"] is VQVAEHMM
 
 
 @pytest.mark.parametrize(

@@ -68,7 +68,13 @@ def _restore_chunks(x: Tensor, u: Tensor | None, lengths: Tensor, sequences: Ten
 
 
 def valid(lengths: Int[Tensor, " batch"], times: int) -> Bool[Tensor, "batch time"]:
-    """True at the first ``lengths[b]`` of so many times."""
+    """True at the first ``lengths[b]`` of so many times.
+
+    Raises:
+        InputError: if a length is less than one, or more than there are times.
+    """
+    if int(lengths.min()) < 1 or int(lengths.max()) > times:
+        raise InputError(f"lengths: {lengths.tolist()} are not all between 1 and the {times} times that there are")
     return torch.arange(times, device=lengths.device) < lengths.unsqueeze(-1)
 
 

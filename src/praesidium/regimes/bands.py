@@ -14,7 +14,7 @@ from torch import Tensor
 from praesidium.component import InputError
 from praesidium.data.volatility import BANDS, realized_volatility
 from praesidium.markets.market import TRADING_DAYS
-from praesidium.regimes.densities import Laws, Normal
+from praesidium.regimes.densities import Laws, Normal, draw
 from praesidium.regimes.model import RegimeModel
 from praesidium.regimes.observations import Observations
 from praesidium.regimes.shapes import Diagonal
@@ -136,14 +136,16 @@ class VolatilityBands(RegimeModel, kind="bands"):
         ahead = torch.where(now.isnan(), initial, now @ transition)
         ahead = torch.cat([initial.expand(len(now), 1, -1), ahead], dim=1)
         rows = Diagonal(observed.values.flatten(0, 1))
-        variance, mean = torch.from_numpy(self.variances_), torch.from_numpy(self.means_)
-        laws = Laws(mean, variance, torch.full_like(initial, torch.inf))
-        density = Normal().log_density(rows, laws).view_as(ahead)
+        density = Normal().log_density(rows, self._laws).view_as(ahead)
         return (ahead.log() + density).logsumexp(-1).sum(-1)
 
     def _emit(self, states: Int[Tensor, " rows"], generator: torch.Generator) -> Float[Tensor, "rows features"]:
-        mean, variance = torch.from_numpy(self.means_)[states], torch.from_numpy(self.variances_)[states]
-        return mean + variance.sqrt() * torch.randn(mean.shape, dtype=mean.dtype, generator=generator)
+        return draw(states, self._laws, Diagonal, Normal(), generator)
+
+    @property
+    def _laws(self) -> Laws:
+        dof = Normal().start(self.n_regimes)
+        return Laws(torch.from_numpy(self.means_), torch.from_numpy(self.variances_), dof)
 
     def _volatility(self, observed: Observations) -> NDArray[np.float64]:
         """Annualized, (batch, times), by the observed returns up to each row; NaN until there are enough of them."""

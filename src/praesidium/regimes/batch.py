@@ -49,8 +49,8 @@ def checked(x: Tensor, u: Tensor | None, lengths: Tensor | None, *, channels: in
         raise InputError(f"u: shape {tuple(u.shape)} is not ({count}, inputs, {times}), one input for each time of x")
     if lengths is None:
         lengths = torch.full((count,), times, device=x.device)
-    if lengths.shape != (count,) or not bool(((lengths >= 1) & (lengths <= times)).all()):
-        raise InputError(f"lengths: {lengths.tolist()} are not {count} numbers from 1 to the {times} times of x")
+    if lengths.shape != (count,):
+        raise InputError(f"lengths: {lengths.tolist()} are not one number for each of the {count} sequences of x")
     mask = valid(lengths, times)
     x = torch.where(mask.unsqueeze(1), x, 0.0)
     if bool(x.isinf().any()):

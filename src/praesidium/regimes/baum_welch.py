@@ -19,6 +19,7 @@ from praesidium.regimes.scan import over_rows
 from praesidium.regimes.shapes import Shape
 
 LEAST_MOVE = 1e-80  # probability of a move: far too small to count, and inference stays fast
+SELDOM = 1e-4  # probability of a move from which a gradient may start: for a smaller one there is none left
 
 
 class Fit(NamedTuple):

@@ -7,6 +7,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from praesidium.component import InputError
+from praesidium.data.chunks import valid
 
 MISSING = -1  # label of a period whose regime is not known
 ROUNDING = 1e-3  # how far a row of probabilities may be from one in sum, for single precision
@@ -27,9 +28,7 @@ def check_probabilities(caller: str, probabilities: Tensor, K: int, lengths: Ten
     )
     if probabilities.ndim != 3 or shape[-1] != K:
         raise InputError(f"{caller}: probabilities have shape {shape}; {layout}")
-    if lengths is not None and (int(lengths.min()) < 1 or int(lengths.max()) > shape[1]):
-        raise InputError(f"{caller}: lengths={lengths.tolist()} are not all between 1 and the {shape[1]} periods given")
-    rows = probabilities.detach()[within(shape[1], lengths, probabilities)]
+    rows = probabilities.detach()[within(probabilities, lengths)]
     if bool(rows.isnan().any()):
         raise InputError(f"{caller}: probabilities hold NaN; leave those periods out, or pass lengths")
     if bool((rows < -ROUNDING).any()) or bool(((rows.sum(-1) - 1).abs() > ROUNDING).any()):
@@ -41,9 +40,14 @@ def check_states(caller: str, states: Tensor, probabilities: Tensor) -> None:
     wanted, K = tuple(probabilities.shape[:-1]), probabilities.shape[-1]
     if tuple(states.shape) != wanted:
         raise InputError(f"{caller}: states have shape {tuple(states.shape)}; wanted is one label a period, {wanted}")
+    check_labels(caller, states, K)
+
+
+def check_labels(caller: str, states: Tensor, K: int) -> None:
+    """Refuse labels that are not 0 .. K - 1, or -1 for a period whose regime is unknown."""
     if int(states.min()) < MISSING or int(states.max()) >= K:
         raise InputError(
-            f"{caller}: states run from {int(states.min())} to {int(states.max())}; "
+            f"{caller}: labels run from {int(states.min())} to {int(states.max())}; "
             f"regimes are 0 to {K - 1}, and -1 is unknown"
         )
 
@@ -56,11 +60,12 @@ def check_transition(caller: str, transition: Tensor, K: int) -> None:
         raise InputError(f"{caller}: the rows of transition do not sum to one; entry [i, j] is P(next is j, given i)")
 
 
-def within(times: int, lengths: Tensor | None, like: Tensor) -> Tensor:
+def within(sequences: Tensor, lengths: Tensor | None) -> Tensor:
     """Which of (batch, time) lie inside ``lengths``; all if None."""
+    count, times = sequences.shape[:2]
     if lengths is None:
-        return torch.ones(like.shape[0], times, dtype=torch.bool, device=like.device)
-    return torch.arange(times, device=like.device) < lengths.to(like.device).unsqueeze(-1)
+        return torch.ones(count, times, dtype=torch.bool, device=sequences.device)
+    return valid(lengths.to(sequences.device), times)
 
 
 def last_of(

@@ -10,7 +10,7 @@ from scipy.optimize import root_scalar
 from torch import Tensor, nn
 
 from praesidium.component import InputError
-from praesidium.regimes.belief import MISSING, ROUNDING
+from praesidium.regimes.belief import MISSING, ROUNDING, check_labels
 
 
 class TemperatureScaling(nn.Module):
@@ -126,11 +126,7 @@ def _check(rows: Float[Tensor, "rows regimes"], target: Int[Tensor, " rows"]) ->
     caller, K = "TemperatureScaling.fit", rows.shape[-1]
     if len(rows) == 0:
         raise InputError(f"{caller}: no label is known; at least one is needed")
-    if int(target.min()) < 0 or int(target.max()) >= K:
-        raise InputError(
-            f"{caller}: labels run from {int(target.min())} to {int(target.max())}; "
-            f"log_probabilities have {K} regimes in the last axis, 0 to {K - 1}"
-        )
+    check_labels(caller, target, K)
     if bool(rows.isnan().any()):
         raise InputError(f"{caller}: log_probabilities hold NaN; give those periods the label -1")
     if bool((rows >= 0).all()) and bool(((rows.sum(-1) - 1).abs() < ROUNDING).all()):

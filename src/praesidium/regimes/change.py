@@ -3,26 +3,17 @@
 from __future__ import annotations
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from praesidium.component import InputError
-from praesidium.regimes.belief import (
-    check_probabilities,
-    check_states,
-    check_transition,
-    estimate_transition,
-    last_of,
-    within,
-)
-from praesidium.regimes.held_out import LogScores, learn, parts_of
+from praesidium.regimes.belief import last_of
+from praesidium.regimes.corrected import IMPOSSIBLE, Corrected
 from praesidium.regimes.hmm import survival
 from praesidium.regimes.tilt import KINDS, Tilt, history, tilt_odds
 
-IMPOSSIBLE = 1e-12  # least probability that a score gives
 
-
-class RegimeChangeDetector(nn.Module):
+class RegimeChangeDetector(Corrected):
     """Probability that the regime of period t is left at least once within the periods t + 1 .. t + horizon.
 
     c / (1 - c) = c_0 / (1 - c_0) exp g(past), with the free forecast c_0 = 1 - sum_k p_t(k) A_kk^horizon of a Markov
@@ -42,9 +33,6 @@ class RegimeChangeDetector(nn.Module):
         scores_: log scores of the detector and of c_0 on held-out periods.
     """
 
-    transition: Tensor
-    scores_: LogScores
-
     def __init__(
         self,
         K: int,
@@ -54,14 +42,11 @@ class RegimeChangeDetector(nn.Module):
         transition: Float[Tensor, "regimes regimes"] | None = None,
         random_state: int = 0,
     ) -> None:
-        super().__init__()
         if horizon < 1:
             raise InputError(f"RegimeChangeDetector: horizon={horizon} is not a positive number of periods")
-        self.K, self.horizon, self.transition_given = K, horizon, transition is not None
-        start = torch.full((K, K), 1 / K, dtype=torch.float64) if transition is None else transition.double()
-        check_transition("RegimeChangeDetector", start, K)
-        self.register_buffer("transition", start)
-        self.tilt = Tilt(KINDS * K, hidden_dim, 1, purpose="change", random_state=random_state)
+        tilt = Tilt(KINDS * K, hidden_dim, 1, purpose="change", random_state=random_state)
+        super().__init__(K, tilt, transition, baseline=f"1 - sum_k p_k A_kk^{horizon}")
+        self.horizon = horizon
 
     def forward(
         self, probabilities: Float[Tensor, "batch time regimes"], *, lengths: Int[Tensor, " batch"] | None = None
@@ -77,8 +62,7 @@ class RegimeChangeDetector(nn.Module):
         self, probabilities: Float[Tensor, "batch time regimes"], *, lengths: Int[Tensor, " batch"] | None = None
     ) -> Float[Tensor, "batch time"]:
         """The same after every period; what it says past ``lengths`` means nothing."""
-        check_probabilities("RegimeChangeDetector", probabilities, self.K, lengths)
-        belief = probabilities.to(self.transition.dtype)
+        belief = self._belief(probabilities, lengths)
         return tilt_odds(self._free(belief), self.tilt(history(belief, self.transition)).squeeze(-1))
 
     def fit(
@@ -103,52 +87,20 @@ class RegimeChangeDetector(nn.Module):
         Raises:
             InputError: shapes that do not fit, or fewer than 100 periods whose next ``horizon`` labels are known.
         """
-        check_probabilities("RegimeChangeDetector.fit", probabilities, self.K, lengths)
-        belief = probabilities.detach().to(self.transition.dtype)
-        labels = belief.argmax(-1) if states is None else states
-        check_states("RegimeChangeDetector.fit", labels, belief)
-        windows, usable = windows_of(labels, within(labels.shape[1], lengths, labels), self.horizon)
-        parts = parts_of(usable, self.horizon, "RegimeChangeDetector.fit")
-        windows, steps = windows[usable], usable.shape[1]
-        if not self.transition_given:
-            moves = nn.functional.one_hot(windows[parts.training, :2], self.K).to(belief.dtype)
-            self.transition.copy_(estimate_transition(moves[:, 0], moves[:, 1]))
+        belief, windows, usable, parts = self._ahead(probabilities, states, lengths, self.horizon)
+        moves = nn.functional.one_hot(windows[parts.training, :2], self.K).to(belief.dtype)
+        self._learn_chain(moves[:, 0], moves[:, 1])
+        steps = usable.shape[1]
         changed = (windows[:, 1:] != windows[:, :1]).any(-1)
         features = history(belief, self.transition)[:, :steps][usable]
         free = self._free(belief)[:, :steps][usable]
-        self.tilt.reset()
-        self.tilt.standardize(features[parts.training])
 
         def losses(places: Int[Tensor, " places"]) -> Float[Tensor, " places"]:
             change = tilt_odds(free[places], self.tilt(features[places]).squeeze(-1))
             return -torch.where(changed[places], change, 1 - change).clamp(min=IMPOSSIBLE).log()
 
-        self.scores_ = learn(self.tilt, losses, parts, max_steps=max_steps)
+        self._learn(features, losses, parts, max_steps)
         return self
-
-    @property
-    def beats_baseline_(self) -> bool:
-        """Whether g beat c_0 on held-out periods by more than two standard errors, and is therefore used."""
-        return self.scores_.beats_baseline
-
-    def summary(self) -> str:
-        """Whether the detector or the free forecast is better, with both log scores."""
-        said = self.scores_.sentence("RegimeChangeDetector", f"1 - sum_k p_k A_kk^{self.horizon}")
-        return f"{said} (log scores {self.scores_.model:.4f} and {self.scores_.baseline:.4f})"
 
     def _free(self, belief: Float[Tensor, "batch time regimes"]) -> Float[Tensor, "batch time"]:
         return (belief * (1 - survival(self.transition, steps=self.horizon))).sum(-1)
-
-
-def windows_of(
-    states: Int[Tensor, "batch time"], valid: Bool[Tensor, "batch time"], horizon: int
-) -> tuple[Int[Tensor, "batch starts window"], Bool[Tensor, "batch starts"]]:
-    """Labels of t, t + 1 .. t + horizon for every t that has them, and whether all are known and valid.
-
-    Raises:
-        InputError: sequences no longer than the horizon.
-    """
-    if states.shape[1] <= horizon:
-        raise InputError(f"horizon: {horizon} periods ahead do not fit into sequences of {states.shape[1]}")
-    known = ((states >= 0) & valid).unfold(1, horizon + 1, 1).all(-1)
-    return states.unfold(1, horizon + 1, 1), known

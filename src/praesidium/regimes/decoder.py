@@ -7,8 +7,10 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from praesidium.component import InputError, unknown
-from praesidium.regimes.emissions import Emission, Law
-from praesidium.regimes.layers import CausalConv, Standardizer
+from praesidium.regimes.convolution import CausalConv
+from praesidium.regimes.densities import Laws, Tails, draw
+from praesidium.regimes.shapes import Diagonal
+from praesidium.regimes.units import Standardizer
 from praesidium.training.reproducibility import stream
 
 BOUND = 12.0  # log-variances lie within +-12 of the training variance's: deviations between 1 / 400 and 400 of it
@@ -26,7 +28,7 @@ class Decoder(nn.Module):
         latent_dim: length of an embedding.
         hidden: hidden units; at least K, so that every law can be reached exactly.
         out_dim: features C of an observation.
-        emission: ``gaussian`` or ``student``, a kind of :class:`~praesidium.regimes.emissions.Emission`.
+        emission: ``gaussian`` or ``student``, a kind of :class:`~praesidium.regimes.densities.Tails`.
         seed: of the initial values.
     """
 
@@ -34,49 +36,63 @@ class Decoder(nn.Module):
         self, K: int, latent_dim: int, hidden: int, out_dim: int, *, emission: str = "gaussian", seed: int = 0
     ) -> None:
         super().__init__()
-        if emission not in Emission.registry:
-            raise InputError(unknown("emission", emission, Emission.registry))
+        if emission not in Tails.registry:
+            raise InputError(unknown("emission", emission, Tails.registry))
         if hidden < K:
             raise InputError(f"Decoder: hidden={hidden} units cannot tell K={K} regimes apart; say hidden={K} or more")
         generator = stream(seed, "init", "decoder")
-        self.emission = Emission.registry[emission]()
-        self.channels = out_dim
+        self.tails = Tails.registry[emission]()
+        self.regimes, self.channels = K, out_dim
         self.standardizer = Standardizer(out_dim)
         self.embedding = nn.Parameter(torch.randn(K, latent_dim, generator=generator))
         self.first = CausalConv(latent_dim, hidden, generator)
-        self.last = CausalConv(hidden, 2 * out_dim + self.emission.tails, generator)
+        self.last = CausalConv(hidden, 2 * out_dim + self.tails.free(self.tails.start(1)).numel(), generator)
 
-    def law(self) -> Law:
-        """Parameters of all regimes in the units of the data, double precision."""
+    def laws(self) -> Laws:
+        """Of all regimes, with diagonal scales, in the units of the data; double precision."""
         raw = self.last(self._hidden()).squeeze(0).T.double()
-        mean, spread, tails = raw.split([self.channels, self.channels, self.emission.tails], dim=-1)
-        deviation = self.standardizer.deviation.double()
+        mean, spread, dof = raw.tensor_split([self.channels, 2 * self.channels], dim=-1)
+        center, deviation = self.standardizer.mean, self.standardizer.deviation
         bounded = spread / (1 + (spread / BOUND).square()).sqrt()
-        return Law(self.standardizer.mean + deviation * mean, bounded + 2 * deviation.log(), self.emission.dof(tails))
+        dof = self.tails.bound(dof.flatten(), self.regimes)
+        return Laws(center + deviation * mean, deviation.square() * bounded.exp(), dof)
+
+    def variances(self) -> Float[Tensor, "regimes channels"]:
+        """Variance of each channel in each regime."""
+        laws = self.laws()
+        return laws.scale * self.tails.inflation(laws.dof).unsqueeze(-1)
 
     def log_prob(self, x: Float[Tensor, "batch channels time"]) -> Float[Tensor, "batch time regimes"]:
         """log p(x_t | z_t = k) in double precision; NaN is integrated out, so that a time without data gives zeros."""
-        return self.emission.log_density(x.double().transpose(1, 2), self.law())
+        density = self.tails.log_density(Diagonal(x.double().transpose(1, 2).flatten(0, 1)), self.laws())
+        return density.unflatten(0, (len(x), -1))
+
+    @torch.no_grad()
+    def draw(self, states: Int[Tensor, " rows"], generator: torch.Generator) -> Float[Tensor, "rows channels"]:
+        """One observation in each of these regimes, on the CPU."""
+        return draw(states.cpu(), Laws(*(one.cpu() for one in self.laws())), Diagonal, self.tails, generator)
 
     def forward(
         self, q: Float[Tensor, "batch regimes time"]
     ) -> tuple[Float[Tensor, "batch channels time"], Float[Tensor, "batch channels time"]]:
         """Mean and log-variance of the mixture sum_k q_k p(x | k) at each time."""
-        law, weights = self.law(), q.double().transpose(1, 2)
-        mean = weights @ law.mean
-        apart = (law.mean - mean.unsqueeze(-2)).square()
-        variance = (weights.unsqueeze(-1) * (self.emission.variance(law) + apart)).sum(-2)
+        means, weights = self.laws().mean, q.double().transpose(1, 2)
+        mean = weights @ means
+        apart = (means - mean.unsqueeze(-2)).square()
+        variance = (weights.unsqueeze(-1) * (self.variances() + apart)).sum(-2)
         return mean.transpose(1, 2), variance.log().transpose(1, 2)
 
     @torch.no_grad()
-    def set(self, law: Law) -> None:
-        """Start from this law: the last layer that gives it, which exists for any K <= hidden embeddings apart."""
-        deviation = self.standardizer.deviation
-        spread = (law.log_scale - 2 * deviation.log()).clamp(-0.99 * BOUND, 0.99 * BOUND)
-        raw = spread / (1 - (spread / BOUND).square()).sqrt()
-        mean = (law.mean - self.standardizer.mean) / deviation
-        target = torch.cat([mean, raw, self.emission.raw(law.dof)], dim=-1)
+    def set(self, laws: Laws) -> None:
+        """Start from these laws: the last layer that gives them, which exists for any K <= hidden embeddings apart.
+
+        Args:
+            laws: with diagonal scales, of standardized observations.
+        """
+        spread = laws.scale.log().clamp(-0.99 * BOUND, 0.99 * BOUND)
+        spread = spread / (1 - (spread / BOUND).square()).sqrt()
         hidden = self._hidden().squeeze(0).T.double()
+        target = torch.cat([laws.mean, spread, self.tails.free(laws.dof).view(self.regimes, -1)], dim=-1).to(hidden)
         center, level = hidden.mean(0), target.mean(0)
         weight = (torch.linalg.pinv(hidden - center) @ (target - level)).T
         self.last.weight.copy_(weight.unsqueeze(-1))

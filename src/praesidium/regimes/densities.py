@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 import torch
@@ -32,7 +32,16 @@ class Laws(NamedTuple):
 
 
 class Tails(ABC):
-    """How fast density falls with distance."""
+    """How fast density falls with distance.
+
+    A member is a subclass with a ``kind``, such as ``class Normal(Tails, kind="gaussian")``.
+    """
+
+    registry: ClassVar[dict[str, type[Tails]]] = {}
+
+    def __init_subclass__(cls, kind: str) -> None:
+        super().__init_subclass__()
+        Tails.registry[kind] = cls
 
     @abstractmethod
     def log_density(self, rows: Shape, laws: Laws) -> Weights:
@@ -63,7 +72,7 @@ class Tails(ABC):
         """Factors that turn normal draws into draws with these tails."""
 
 
-class Normal(Tails):
+class Normal(Tails, kind="gaussian"):
     """Normal law."""
 
     def log_density(self, rows: Shape, laws: Laws) -> Weights:
@@ -81,7 +90,7 @@ class Normal(Tails):
         return dof[:0]
 
     def bound(self, raw: Tensor, regimes: int) -> Float[Tensor, " regimes"]:
-        return self.start(regimes)
+        return raw.new_full((regimes,), torch.inf)
 
     def inflation(self, dof: Float[Tensor, " regimes"]) -> Float[Tensor, " regimes"]:
         return torch.ones_like(dof)
@@ -90,7 +99,7 @@ class Normal(Tails):
         return torch.ones_like(dof)
 
 
-class Student(Tails):
+class Student(Tails, kind="student"):
     """Multivariate t law: one shock hits all features of a row at once.
 
     Fitted by EM in which the scale of the shock is free as well, which takes fewer steps to the same optimum.

@@ -7,7 +7,8 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn import functional
 
-from praesidium.regimes.layers import CausalConv, Standardizer
+from praesidium.regimes.convolution import CausalConv
+from praesidium.regimes.units import Standardizer
 from praesidium.training.reproducibility import stream
 
 RIDGE = 1e-3  # share of a hidden unit's variance that is added to it where the last layer is solved for

@@ -12,8 +12,8 @@ from torch.utils.data import DataLoader
 
 from praesidium.component import InputError
 from praesidium.data.chunks import Chunks, RandomChunkDataset, collate_fn
+from praesidium.regimes.placement import place, score
 from praesidium.regimes.quantizer import CollapseWarning
-from praesidium.regimes.start import score, start
 from praesidium.regimes.vae_hmm import VAE_HMM
 from praesidium.training.descent import adam, descend
 from praesidium.training.reproducibility import stream
@@ -46,10 +46,10 @@ def train_model(
     patience: int = 10,
     held_out: float = 0.1,
 ) -> VAE_HMM:
-    """Train on random chunks, from a start that is found by EM; returns the model, in evaluation mode.
+    """Train on random chunks, from the maximum likelihood without inputs; returns the model, in evaluation mode.
 
-    A model that was never trained is first placed by the training data (:func:`.start.start`), so that its regimes are
-    those of a maximum likelihood hidden Markov model before the first gradient step, whatever the learning rate.
+    A model that was never trained is first placed by the training data (:func:`.placement.place`), so that its regimes
+    are those of a maximum likelihood hidden Markov model before the first gradient step, whatever the learning rate.
     Adam then climbs the evidence lower bound, with gradients cut at norm 1 and beta rising over the first epochs.
 
     The last ``held_out`` of each sequence is kept apart if that makes 100 times or more. The state with the highest
@@ -96,7 +96,7 @@ def train_model(
     device = next(model.parameters()).device
     unseen = None if late is None else _to(late.whole(), device)
     if not model.started:
-        start(model, _to(training.whole(), device), unseen)
+        place(model, _to(training.whole(), device), unseen)
     loader = DataLoader(
         training,
         batch_size=dataloader.batch_size,

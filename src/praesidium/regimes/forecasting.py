@@ -2,26 +2,17 @@
 
 from __future__ import annotations
 
-import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from praesidium.component import InputError
-from praesidium.regimes.belief import (
-    check_probabilities,
-    check_states,
-    check_transition,
-    estimate_transition,
-    last_of,
-    within,
-)
-from praesidium.regimes.change import IMPOSSIBLE, windows_of
-from praesidium.regimes.held_out import LogScores, learn, parts_of
+from praesidium.regimes.belief import last_of
+from praesidium.regimes.corrected import IMPOSSIBLE, Corrected
 from praesidium.regimes.hmm import forecast
 from praesidium.regimes.tilt import KINDS, Tilt, history
 
 
-class ForwardTransitionPredictor(nn.Module):
+class ForwardTransitionPredictor(Corrected):
     """Distribution of the regime 1, 2, .. n_steps periods ahead, from filtered probabilities.
 
     P(z_{t+s} = j) is proportional to (p_t A^s)_j exp g_sj(past): the free forecast of a Markov chain, tilted by the
@@ -41,9 +32,6 @@ class ForwardTransitionPredictor(nn.Module):
         scores_: log scores of the tilted and of the free forecast on held-out periods, mean over the steps.
     """
 
-    transition: Tensor
-    scores_: LogScores
-
     def __init__(
         self,
         K: int,
@@ -53,14 +41,11 @@ class ForwardTransitionPredictor(nn.Module):
         transition: Float[Tensor, "regimes regimes"] | None = None,
         random_state: int = 0,
     ) -> None:
-        super().__init__()
         if n_steps < 1:
             raise InputError(f"ForwardTransitionPredictor: n_steps={n_steps} is not a positive number of periods")
-        self.K, self.n_steps, self.transition_given = K, n_steps, transition is not None
-        start = torch.full((K, K), 1 / K, dtype=torch.float64) if transition is None else transition.double()
-        check_transition("ForwardTransitionPredictor", start, K)
-        self.register_buffer("transition", start)
-        self.tilt = Tilt(KINDS * K, hidden_dim, n_steps * K, purpose="forecast", random_state=random_state)
+        tilt = Tilt(KINDS * K, hidden_dim, n_steps * K, purpose="forecast", random_state=random_state)
+        super().__init__(K, tilt, transition, baseline="p A^h")
+        self.n_steps = n_steps
 
     def forward(
         self, probabilities: Float[Tensor, "batch time regimes"], *, lengths: Int[Tensor, " batch"] | None = None
@@ -76,8 +61,7 @@ class ForwardTransitionPredictor(nn.Module):
         self, probabilities: Float[Tensor, "batch time regimes"], *, lengths: Int[Tensor, " batch"] | None = None
     ) -> Float[Tensor, "batch time steps regimes"]:
         """The same after every period; what it says past ``lengths`` means nothing."""
-        check_probabilities("ForwardTransitionPredictor", probabilities, self.K, lengths)
-        belief = probabilities.to(self.transition.dtype)
+        belief = self._belief(probabilities, lengths)
         return self._tilted(forecast(belief, self.transition, steps=self.n_steps), history(belief, self.transition))
 
     def fit(
@@ -103,40 +87,22 @@ class ForwardTransitionPredictor(nn.Module):
         Raises:
             InputError: shapes that do not fit, or fewer than 100 periods whose next ``n_steps`` labels are known.
         """
-        check_probabilities("ForwardTransitionPredictor.fit", probabilities, self.K, lengths)
-        belief = probabilities.detach().to(self.transition.dtype)
-        labels = belief.argmax(-1) if states is None else states
-        check_states("ForwardTransitionPredictor.fit", labels, belief)
-        windows, usable = windows_of(labels, within(labels.shape[1], lengths, labels), self.n_steps)
-        parts = parts_of(usable, self.n_steps, "ForwardTransitionPredictor.fit")
+        belief, windows, usable, parts = self._ahead(probabilities, states, lengths, self.n_steps)
         steps = usable.shape[1]
         if states is None:
             outcomes = belief.unfold(1, self.n_steps + 1, 1).mT[usable]
         else:
-            outcomes = nn.functional.one_hot(windows[usable], self.K).to(belief.dtype)
-        if not self.transition_given:
-            first, second = outcomes[parts.training, 0], outcomes[parts.training, 1]
-            self.transition.copy_(estimate_transition(first, second))
+            outcomes = nn.functional.one_hot(windows, self.K).to(belief.dtype)
+        self._learn_chain(outcomes[parts.training, 0], outcomes[parts.training, 1])
         free = forecast(belief[:, :steps], self.transition, steps=self.n_steps)[usable]
         features = history(belief, self.transition)[:, :steps][usable]
-        self.tilt.reset()
-        self.tilt.standardize(features[parts.training])
 
         def losses(places: Int[Tensor, " places"]) -> Float[Tensor, " places"]:
             ahead = self._tilted(free[places], features[places]).clamp(min=IMPOSSIBLE).log()
             return -(outcomes[places, 1:] * ahead).sum(-1).mean(-1)
 
-        self.scores_ = learn(self.tilt, losses, parts, max_steps=max_steps)
+        self._learn(features, losses, parts, max_steps)
         return self
-
-    @property
-    def beats_baseline_(self) -> bool:
-        """Whether the tilt beat p A^s on held-out periods by more than two standard errors, and is therefore used."""
-        return self.scores_.beats_baseline
-
-    def summary(self) -> str:
-        """Whether the predictor beats p A^h, by how many nats, and what it now gives."""
-        return self.scores_.sentence("ForwardTransitionPredictor", "p A^h")
 
     def _tilted(
         self, free: Float[Tensor, "*batch steps regimes"], features: Float[Tensor, "*batch features"]

@@ -23,6 +23,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from praesidium.component import InputError
+from praesidium.data.chunks import valid
 from praesidium.regimes.messages import LogNormalizer, chain_of, filtered_of, pairs_of, parts_of, semiring_of, total_of
 from praesidium.regimes.scan import NEVER, Maximal, Tree, over_columns, over_rows
 
@@ -110,8 +111,7 @@ def smoothed(
     marginals = torch.cat([over_rows(pairs[:, :1]), over_columns(pairs)], dim=1)[:, :times]
     pairs = pairs[:, : times - 1]
     if lengths is not None:
-        inside = torch.arange(1, times, device=pairs.device) < lengths.unsqueeze(-1)
-        pairs = torch.where(inside[..., None, None], pairs, 0)
+        pairs = torch.where(valid(lengths, times)[:, 1:, None, None], pairs, 0)
     return Smoothed(total_of(start, tree), marginals, pairs)
 
 

@@ -14,16 +14,15 @@ from torch import Tensor
 from praesidium.component import InputError
 from praesidium.regimes import hmm
 from praesidium.regimes.ascent import ascend, freed, released
-from praesidium.regimes.baum_welch import Fit, Problem, expectation_maximization
+from praesidium.regimes.baum_welch import SELDOM, Fit, Problem, expectation_maximization
 from praesidium.regimes.densities import Normal
 from praesidium.regimes.markov import MarkovModel
 from praesidium.regimes.model import Lengths
-from praesidium.regimes.observations import Observations, observe
-from praesidium.regimes.starting import start
+from praesidium.regimes.observations import Observations, observe, observe_inputs
+from praesidium.regimes.partitions import best_partition
 from praesidium.regimes.units import Units
 
 RARE = 1e-12  # least probability of a move, whatever the inputs: inference does not change its ways for wild ones
-SELDOM = 1e-4  # least probability of a move to start from: below it there is no gradient left
 
 
 class InputDrivenHMM(MarkovModel, kind="input_driven_hmm"):
@@ -94,7 +93,7 @@ class InputDrivenHMM(MarkovModel, kind="input_driven_hmm"):
     def transitions(self, inputs: Any, *, lengths: Lengths = None) -> NDArray[np.float64]:
         """P(z_{t+1} = j | z_t = i, u_t), (rows, K, K): the moves out of each row."""
         given = observe(inputs, lengths=lengths, name="inputs")
-        return given.flatten(self._moves(_complete(given))).numpy()
+        return given.flatten(self._moves(observe_inputs(inputs, given))).numpy()
 
     def _check(self) -> None:
         super()._check()
@@ -104,14 +103,7 @@ class InputDrivenHMM(MarkovModel, kind="input_driven_hmm"):
     def _inputs(self, inputs: Any, observed: Observations, lengths: Lengths) -> Tensor | None:
         if inputs is None:
             raise InputError(f"inputs: {type(self).__name__} needs them; give a row for each row of X, or GaussianHMM")
-        given, rows = observe(inputs, name="inputs"), int(observed.lengths.sum())
-        if int(given.lengths.sum()) != rows:
-            raise InputError(
-                f"inputs: they have {int(given.lengths.sum())} rows, but X has {rows}; give a row for each"
-            )
-        if given.index is not None and observed.index is not None and not given.index.equals(observed.index):
-            raise InputError("inputs: their index is not that of X; align them, such as by inputs.reindex(X.index)")
-        return _complete(observe(inputs, lengths=lengths, name="inputs"))
+        return observe_inputs(inputs, observed)
 
     def _moves(self, inputs: Tensor | None) -> Float[Tensor, "*rows states states"]:
         assert inputs is not None
@@ -130,7 +122,7 @@ class InputDrivenHMM(MarkovModel, kind="input_driven_hmm"):
         assert inputs is not None
         problem, units = self._problem(observed)
         values = units.standardized(observed.values)
-        first = start(problem, values, self.n_regimes, count=self.n_init, seed=self.random_state)
+        first = best_partition(problem, values, self.n_regimes, count=self.n_init, seed=self.random_state)
         fit = expectation_maximization(problem, first, max_iter=self.max_iter, tol=self.tol)
         scales = Units.of(observed.flatten(inputs), "inputs")
         fit, effects = self._drive(problem, fit, scales.standardized(inputs)[:, :-1])
@@ -171,15 +163,3 @@ def log_moves(
     """Logarithms of the moves that inputs drive, from those at mean inputs."""
     logits = log_mean + torch.einsum("...u,iju->...ij", inputs, effects)
     return (RARE + (1 - len(log_mean) * RARE) * logits.softmax(-1)).log()
-
-
-def _complete(given: Observations) -> Float[Tensor, "batch times inputs"]:
-    """Inputs by sequence and time, zero past the end.
-
-    Raises:
-        InputError: if some are missing.
-    """
-    lost = int(given.rows.isnan().sum())
-    if lost:
-        raise InputError(f"inputs: {lost} numbers are missing; fill them by what was known then, such as by ffill()")
-    return given.values.nan_to_num(nan=0)

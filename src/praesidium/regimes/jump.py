@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -13,7 +14,7 @@ from torch import Tensor
 
 from praesidium.component import InputError, unknown
 from praesidium.regimes import hmm
-from praesidium.regimes.densities import Normal, draw
+from praesidium.regimes.densities import Laws, Normal, draw
 from praesidium.regimes.indicators import INDICATORS
 from praesidium.regimes.jump_fit import JumpFit, Sample, fit_jumps, forward
 from praesidium.regimes.jump_path import best_path, costs_through
@@ -21,6 +22,7 @@ from praesidium.regimes.model import RegimeModel
 from praesidium.regimes.observations import Observations
 from praesidium.regimes.penalty_selection import CRITERIA, compare_penalties
 from praesidium.regimes.shapes import Diagonal
+from praesidium.regimes.units import Units
 from praesidium.training.reproducibility import stream
 
 PENALTIES = (1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 200.0)
@@ -154,6 +156,28 @@ class JumpModel(RegimeModel, kind="jump"):
     def _fits(self, sample: Sample, penalties: Sequence[float]) -> list[JumpFit]:
         generator = stream(self.random_state, "regimes", "jump", "starts")
         return fit_jumps(sample, penalties, n_regimes=self.n_regimes, n_init=self.n_init, generator=generator)
+
+    def learned(self) -> dict[str, Any]:
+        kept = {name: one for name, one in super().learned().items() if name != "cv_results_"}
+        units = self._jumps.units
+        told = [units.center.tolist(), units.spread.tolist(), units.log_volume]
+        return kept | {"units_": told, "variances_": self._jumps.laws.scale.tolist()}
+
+    def restore(self, learned: Mapping[str, Any]) -> JumpModel:
+        super().restore({name: one for name, one in learned.items() if name not in ("units_", "variances_")})
+        variances = torch.tensor(learned["variances_"], dtype=torch.float64)
+        laws = Laws(torch.from_numpy(self.means_), variances, Normal().start(self.n_regimes))
+        center, spread, log_volume = learned["units_"]
+        self._jumps = JumpFit(
+            penalty=self.jump_penalty_,
+            units=Units(torch.from_numpy(np.array(center)), torch.from_numpy(np.array(spread)), log_volume),
+            centers=self.centers_,
+            objective=self.objective_,
+            initial=self.initial_,
+            transition=self.transition_,
+            laws=laws,
+        )
+        return self
 
     def _reorder(self, order: NDArray[np.int64]) -> None:
         super()._reorder(order)

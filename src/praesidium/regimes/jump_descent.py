@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int
 
+from praesidium.regimes.clusters import far_apart
 from praesidium.regimes.jump_path import best_path, distances, least_costs
 
 ITERATIONS = 300  # a stop for paths that rounding lets alternate; descents end after 5 to 40
@@ -89,20 +90,14 @@ def means(
 def starts(
     features: Float[np.ndarray, "times sequences features"], n_regimes: int, n_init: int, generator: torch.Generator
 ) -> Float[np.ndarray, "fits states features"]:
-    """Centers to start from: rows, or local means of rows, that are far from each other, drawn by k-means++.
+    """Centers to start from: rows, or local means of rows, that are far from each other.
 
-    The first center is any of them; each of the next is drawn with probability proportional to the squared distance
-    from the nearest center so far. Starts take means over 1, 5 and 20 rows in turn: single rows find regimes that are
-    rare, means find those that noise hides. A missing feature counts as zero, the mean.
-
-    Source: Arthur and Vassilvitskii 2007.
+    Starts take means over 1, 5 and 20 rows in turn: single rows find regimes that are rare, means find those that noise
+    hides. A missing feature counts as zero, the mean.
     """
-    uniform = torch.rand(n_init, n_regimes, dtype=torch.float64, generator=generator).numpy()
-    centers = np.empty((n_init, n_regimes, features.shape[-1]))
-    for turn, width in enumerate(WIDTHS):
-        draws = uniform[turn :: len(WIDTHS)]
-        centers[turn :: len(WIDTHS)] = _far_apart(_local_means(features, width), draws)
-    return centers
+    draws = torch.rand(n_init, n_regimes, dtype=torch.float64, generator=generator)
+    views = [torch.from_numpy(_local_means(features, width)) for width in WIDTHS]
+    return torch.stack([far_apart(views[place % len(WIDTHS)], one) for place, one in enumerate(draws)]).numpy()
 
 
 def _local_means(
@@ -113,16 +108,3 @@ def _local_means(
     total[width:] -= total[:-width].copy()
     rows = np.minimum(np.arange(1, len(features) + 1), width)[:, np.newaxis, np.newaxis]
     return (total / rows)[~np.isnan(features).all(-1)]
-
-
-def _far_apart(
-    rows: Float[np.ndarray, "rows features"], uniform: Float[np.ndarray, "fits states"]
-) -> Float[np.ndarray, "fits states features"]:
-    chosen = [rows[(uniform[:, 0] * len(rows)).astype(np.int64)]]
-    nearest = np.full((len(uniform), len(rows)), np.inf)
-    for draw in uniform.T[1:]:
-        away = rows - chosen[-1][:, np.newaxis]
-        nearest = np.minimum(nearest, (away * away).sum(-1))
-        reached = nearest.cumsum(-1)
-        chosen.append(rows[(reached < draw[:, np.newaxis] * reached[:, -1:]).sum(-1)])
-    return np.stack(chosen, axis=1)

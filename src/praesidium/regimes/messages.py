@@ -13,6 +13,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from praesidium.component import InputError
+from praesidium.data.chunks import valid
 from praesidium.regimes.scan import (
     NEVER,
     VECTOR,
@@ -48,9 +49,7 @@ def parts_of(
         return start, rest, log_likelihood.new_zeros(count, 1, states), None
     if lengths is None:
         return start, log_transition, emission, None
-    if int(lengths.min()) < 1 or int(lengths.max()) > times:
-        raise InputError(f"lengths: {lengths.tolist()} are not all between 1 and the {times} observations there are")
-    return start, log_transition, emission, torch.arange(1, times, device=lengths.device) < lengths.unsqueeze(-1)
+    return start, log_transition, emission, valid(lengths, times)[:, 1:]
 
 
 def steps_of(

@@ -94,3 +94,20 @@ def observe(
     for row, part in zip(padded, np.split(values, np.cumsum(counts)[:-1]), strict=True):
         row[: len(part)] = part
     return Observations(torch.from_numpy(padded), torch.from_numpy(counts), index)
+
+
+def observe_inputs(inputs: Any, observed: Observations) -> Float[Tensor, "batch times inputs"]:
+    """Check covariates and cut them as observations are cut; zero past the end.
+
+    Raises:
+        InputError: if they are not known in each row of the observations.
+    """
+    given, rows = observe(inputs, name="inputs"), int(observed.lengths.sum())
+    if len(given.rows) != rows:
+        raise InputError(f"inputs: they have {len(given.rows)} rows, but X has {rows}; give a row for each")
+    if given.index is not None and observed.index is not None and not given.index.equals(observed.index):
+        raise InputError("inputs: their index is not that of X; align them, such as by inputs.reindex(X.index)")
+    lost = int(given.rows.isnan().sum())
+    if lost:
+        raise InputError(f"inputs: {lost} numbers are missing; fill them by what was known then, such as by ffill()")
+    return torch.nn.utils.rnn.pad_sequence(list(given.rows.split(observed.lengths.tolist())), batch_first=True)

@@ -6,22 +6,13 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from praesidium.component import InputError
-from praesidium.regimes.belief import (
-    MISSING,
-    carried_on,
-    check_probabilities,
-    check_transition,
-    estimate_transition,
-    last_of,
-    within,
-)
-from praesidium.regimes.change import IMPOSSIBLE
-from praesidium.regimes.held_out import LogScores, learn, parts_of
+from praesidium.regimes.belief import MISSING, carried_on, check_labels, check_transition, last_of, within
+from praesidium.regimes.corrected import IMPOSSIBLE, Corrected
+from praesidium.regimes.held_out import parts_of
 from praesidium.regimes.tilt import Tilt, tilt_odds
 
 
-class RegimePersistenceModel(nn.Module):
+class RegimePersistenceModel(Corrected):
     """Expected number of periods until the regime of now is left: days, if the periods are days.
 
     A chain leaves regime k with hazard 1 - A_kk a period whatever its age, so that sum_k p_k / (1 - A_kk) periods are
@@ -43,9 +34,7 @@ class RegimePersistenceModel(nn.Module):
         scores_: log scores, on held-out periods, of whether the run ended: learned and constant hazard.
     """
 
-    transition: Tensor
     oldest: Tensor
-    scores_: LogScores
 
     def __init__(
         self,
@@ -55,13 +44,9 @@ class RegimePersistenceModel(nn.Module):
         transition: Float[Tensor, "regimes regimes"] | None = None,
         random_state: int = 0,
     ) -> None:
-        super().__init__()
-        self.K, self.transition_given = K, transition is not None
-        start = torch.full((K, K), 1 / K, dtype=torch.float64) if transition is None else transition.double()
-        check_transition("RegimePersistenceModel", start, K)
-        self.register_buffer("transition", start)
+        tilt = Tilt(2, hidden_dim, K, purpose="persistence", random_state=random_state)
+        super().__init__(K, tilt, transition, baseline="sum_k p_k / (1 - A_kk)")
         self.register_buffer("oldest", torch.tensor(1))
-        self.tilt = Tilt(2, hidden_dim, K, purpose="persistence", random_state=random_state)
 
     def forward(
         self,
@@ -90,8 +75,7 @@ class RegimePersistenceModel(nn.Module):
         lengths: Int[Tensor, " batch"] | None = None,
     ) -> Float[Tensor, "batch time"]:
         """The same after every period; what it says past ``lengths`` means nothing."""
-        check_probabilities("RegimePersistenceModel", probabilities, self.K, lengths)
-        belief = probabilities.to(self.transition.dtype)
+        belief = self._belief(probabilities, lengths)
         chain = self.transition if transition is None else transition.to(belief.dtype)
         check_transition("RegimePersistenceModel", chain, self.K)
         expected = self.expected(chain).expand(len(belief), -1, -1)
@@ -137,43 +121,27 @@ class RegimePersistenceModel(nn.Module):
         Raises:
             InputError: labels out of bounds, or fewer than 100 periods in runs whose start was seen.
         """
-        if int(states.max()) >= self.K or int(states.min()) < MISSING:
-            raise InputError(
-                f"RegimePersistenceModel.fit: states run from {int(states.min())} to {int(states.max())}; "
-                f"regimes are 0 to {self.K - 1}, and -1 is unknown"
-            )
-        states = torch.where(within(states.shape[1], lengths, states), states, MISSING)
+        check_labels("RegimePersistenceModel.fit", states, self.K)
+        states = torch.where(within(states, lengths), states, MISSING)
         age, seen = ages_of(states)
         usable = seen[:, :-1] & (states[:, 1:] >= 0)
         parts = parts_of(usable, 1, "RegimePersistenceModel.fit")
         age, now, later = age[:, :-1][usable], states[:, :-1][usable], states[:, 1:][usable]
         one_hot = nn.functional.one_hot(torch.stack([now, later])[:, parts.training], self.K).to(self.transition.dtype)
-        if not self.transition_given:
-            self.transition.copy_(estimate_transition(one_hot[0], one_hot[1]))
+        self._learn_chain(one_hot[0], one_hot[1])
         self.oldest.copy_(age[parts.training].max())
         features = _age_features(age.clamp(max=int(self.oldest)))
         free = (1 - self.transition.diagonal())[now]
-        self.tilt.reset()
-        self.tilt.standardize(features[parts.training])
 
         def losses(places: Int[Tensor, " places"]) -> Float[Tensor, " places"]:
             tilt = self.tilt(features[places]).gather(-1, now[places].unsqueeze(-1)).squeeze(-1)
             leaves = tilt_odds(free[places], tilt)
             return -torch.where(now[places] != later[places], leaves, 1 - leaves).clamp(min=IMPOSSIBLE).log()
 
-        self.scores_ = learn(self.tilt, losses, parts, max_steps=max_steps)
+        self._learn(features, losses, parts, max_steps)
         if not self.beats_baseline_:
             self.oldest.fill_(1)
         return self
-
-    @property
-    def beats_baseline_(self) -> bool:
-        """Whether the age told on held-out periods when a run ends, by more than two standard errors."""
-        return self.scores_.beats_baseline
-
-    def summary(self) -> str:
-        """Whether the learned hazard beats the constant one, by how many nats, and what the model now gives."""
-        return self.scores_.sentence("RegimePersistenceModel", "sum_k p_k / (1 - A_kk)")
 
 
 def ages_of(states: Int[Tensor, "batch time"]) -> tuple[Int[Tensor, "batch time"], Bool[Tensor, "batch time"]]:

@@ -10,7 +10,8 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from praesidium.component import InputError
-from praesidium.regimes.layers import CausalConv, Standardizer
+from praesidium.regimes.convolution import CausalConv
+from praesidium.regimes.units import Standardizer
 from praesidium.training.reproducibility import stream
 
 STAY = 0.95  # probability of staying in a regime before anything is learned

@@ -10,9 +10,9 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from praesidium.component import InputError
+from praesidium.regimes.clusters import k_means, nearest, tally
 from praesidium.training.reproducibility import stream
 
-ITERATIONS = 25  # of Lloyd's algorithm; more move no code by much
 DEAD = 0.01  # a code with less than this share of its fair share of vectors is dead
 TELLING = 0.01  # nats: codes that tell less tell nothing
 
@@ -120,23 +120,18 @@ class Quantizer(nn.Module):
             if not self.started:
                 self.start(vectors)
             self._follow(vectors.detach())
-        nearest = self.nearest(vectors.detach())
-        codes = self.codes[nearest].to(z.dtype)
+        indices = self.nearest(vectors.detach())
+        codes = self.codes[indices].to(z.dtype)
         values = torch.zeros_like(z).masked_scatter(mask.unsqueeze(-1), vectors + (codes - vectors).detach())
-        indices = torch.full_like(mask, -1, dtype=torch.int64).masked_scatter(mask, nearest)
+        indices = torch.full_like(mask, -1, dtype=torch.int64).masked_scatter(mask, indices)
         commitment = (vectors - codes.detach()).square().sum() / max(len(vectors), 1)
         return Quantized(values, indices, commitment)
 
     @torch.no_grad()
     def start(self, vectors: Float[Tensor, "vectors dim"]) -> None:
-        """Place the codes by k-means (k-means++ seeds, Lloyd's iterations) among these vectors."""
+        """Place the codes by k-means among these vectors."""
         points = vectors.detach().double()
-        self.codes.copy_(_spread(points, len(self.codes), stream(self.seed, "codes", "start")))
-        for _ in range(ITERATIONS):
-            counts, sums = self._tally(points)
-            self.codes.copy_(
-                torch.where(counts.unsqueeze(-1) > 0, sums / counts.clamp(min=1).unsqueeze(-1), self.codes)
-            )
+        self.codes.copy_(k_means(points, len(self.codes), stream(self.seed, "codes", "start")))
         counts, _ = self._tally(points)
         self.counts.copy_(counts)
         self.seen.copy_(counts)
@@ -145,7 +140,7 @@ class Quantizer(nn.Module):
 
     def nearest(self, vectors: Float[Tensor, "vectors dim"]) -> Int[Tensor, " vectors"]:
         """Index of the nearest code in Euclidean distance; the lower of two equal ones."""
-        return torch.cdist(vectors.double(), self.codes).argmin(-1)
+        return nearest(vectors.double(), self.codes)
 
     def usage(self, *, least: int) -> Usage:
         """How codes have been used lately, with an alarm if fewer than ``least`` are in use, or all say the same."""
@@ -180,27 +175,8 @@ class Quantizer(nn.Module):
     def _tally(
         self, points: Float[Tensor, "vectors dim"]
     ) -> tuple[Float[Tensor, " codes"], Float[Tensor, "codes dim"]]:
-        nearest = self.nearest(points)
-        ones = torch.ones(len(points), dtype=points.dtype, device=points.device)
-        counts = torch.zeros_like(self.counts).index_add(0, nearest, ones)
-        return counts, torch.zeros_like(self.sums).index_add(0, nearest, points)
+        return tally(points, self.nearest(points), len(self.codes))
 
 
 def _entropy(shares: Float[Tensor, "*batch alternatives"]) -> Float[Tensor, "*batch"]:
     return -torch.special.xlogy(shares, shares).sum(-1)
-
-
-def _spread(points: Tensor, count: int, generator: torch.Generator) -> Float[Tensor, "codes dim"]:
-    """Seeds far from each other: each next one drawn with a probability that grows as its squared distance.
-
-    Source: Arthur and Vassilvitskii 2007, "k-means++".
-    """
-    uniform = torch.rand(count, dtype=torch.float64, generator=generator).to(points.device)
-    seeds = points[(uniform[0] * len(points)).long()].unsqueeze(0)
-    distance = (points - seeds).square().sum(-1)
-    for draw in uniform[1:]:
-        mass = distance.cumsum(0)
-        place = torch.searchsorted(mass, draw * mass[-1], right=True).clamp(max=len(points) - 1)
-        seeds = torch.cat([seeds, points[place].unsqueeze(0)])
-        distance = torch.minimum(distance, (points - seeds[-1]).square().sum(-1))
-    return seeds

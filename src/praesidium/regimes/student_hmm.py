@@ -20,8 +20,7 @@ class StudentHMM(StationaryHMM, kind="student_hmm"):
     One wild day does not start another regime, because the tails of the calm one may hold it.
     ``covariances_`` and ``volatilities_`` are moments: those of the scale times nu / (nu - 2), or its root.
 
-    The settings are those of :class:`~praesidium.regimes.stationary.StationaryHMM`, but the method is the gradient
-    unless another is asked for: where features are few, EM needs hundreds of steps for the degrees of freedom.
+    The gradient is faster: where features are few, EM needs hundreds of steps for the degrees of freedom.
 
     Attributes:
         dof_: (K), degrees of freedom of each regime.
@@ -30,33 +29,9 @@ class StudentHMM(StationaryHMM, kind="student_hmm"):
     """
 
     tails = Student()
+    faster = "gradient"
 
     dof_: NDArray[np.float64]
-
-    def __init__(
-        self,
-        n_regimes: int = 2,
-        *,
-        covariance: str = "diag",
-        method: str = "gradient",
-        n_init: int = 4,
-        max_iter: int = 300,
-        tol: float = 1e-7,
-        stickiness: float = 0.0,
-        min_variance: float = 1e-3,
-        random_state: int = 0,
-    ) -> None:
-        super().__init__(
-            n_regimes,
-            covariance=covariance,
-            method=method,
-            n_init=n_init,
-            max_iter=max_iter,
-            tol=tol,
-            stickiness=stickiness,
-            min_variance=min_variance,
-            random_state=random_state,
-        )
 
     def _settle(self, fit: Fit, units: Units) -> None:
         self.dof_ = fit.laws.dof.numpy()

@@ -228,14 +228,14 @@ class VAE_HMM(nn.Module):  # noqa: N801
             chain = self.prior(u)
             moves = chain.log_transition.cpu()
             states = hmm.sample_chain(chain.log_initial.cpu(), moves, steps=steps, batch=batch, generator=generator)
-            x = self.decoder.emission.draw(states, self.decoder.law(), generator)
+        x = self.decoder.draw(states.flatten(), generator).unflatten(0, states.shape)
         return x.transpose(1, 2), states
 
     # ---- order and files --------------------------------------------------------------------------------------------
 
     def volatility(self) -> Float[Tensor, " regimes"]:
         """Standard deviation of the first feature in each regime."""
-        return self.decoder.emission.variance(self.decoder.law())[:, 0].sqrt()
+        return self.decoder.variances()[:, 0].sqrt()
 
     def permute(self, order: Int[Tensor, " regimes"]) -> None:
         """Rename regimes: what was regime ``order[k]`` becomes regime k. Nothing else changes."""

@@ -14,11 +14,11 @@ from torch.utils.data import DataLoader
 
 from praesidium.component import InputError, unknown
 from praesidium.data.chunks import RandomChunkDataset, collate_fn
+from praesidium.regimes.densities import Tails
 from praesidium.regimes.elbo import POSTERIORS
-from praesidium.regimes.emissions import Emission
 from praesidium.regimes.fitting import train_model
 from praesidium.regimes.model import Lengths, RegimeModel
-from praesidium.regimes.observations import Observations, observe
+from praesidium.regimes.observations import Observations, observe_inputs
 from praesidium.regimes.quantizer import Usage
 from praesidium.regimes.vae_hmm import VAE_HMM
 
@@ -27,8 +27,9 @@ class VQVAEHMM(RegimeModel, kind="vqvaehmm"):
     """Hidden Markov model with transitions that inputs may drive, trained as a vector-quantized autoencoder.
 
     :class:`~praesidium.regimes.vae_hmm.VAE_HMM` behind the interface of all regime models. It starts at the maximum
-    likelihood that EM finds and trains on from there; the last tenth of each sequence tells when to stop, and is not
-    trained on. Pass ``inputs`` to :meth:`fit` and transitions are driven by them; they are then needed everywhere.
+    likelihood of a hidden Markov model and trains on from there; the last tenth of each sequence tells when to stop,
+    and is not trained on. Pass ``inputs`` to :meth:`fit` and transitions are driven by them; they are then needed
+    everywhere.
 
     Args:
         n_regimes: regimes K, at least 2.
@@ -91,8 +92,8 @@ class VQVAEHMM(RegimeModel, kind="vqvaehmm"):
         for name, value, least in (("n_codes", self.n_codes, self.n_regimes), ("hidden", self.hidden, self.n_regimes)):
             if value < least:
                 raise InputError(f"{name}: {value} is less than n_regimes={least}; say {name}={least} or more")
-        if self.emissions not in Emission.registry:
-            raise InputError(unknown("emissions", self.emissions, Emission.registry))
+        if self.emissions not in Tails.registry:
+            raise InputError(unknown("emissions", self.emissions, Tails.registry))
         if self.posterior not in POSTERIORS:
             raise InputError(unknown("posterior", self.posterior, POSTERIORS))
         if not self.pseudo_stays >= 0:
@@ -130,11 +131,11 @@ class VQVAEHMM(RegimeModel, kind="vqvaehmm"):
     @torch.no_grad()
     def _publish(self) -> None:
         """Set the attributes that all regime models have."""
-        prior, law = self.model_.prior, self.model_.decoder.law()
+        prior = self.model_.prior
         mean = None if prior.u_dim is None else prior.standardizer.mean.view(1, -1, 1)
         self.initial_ = prior(mean).log_initial.exp().numpy()
         self.transition_ = prior.moves(mean).exp().view(self.n_regimes, self.n_regimes).numpy()
-        self.means_, self.volatilities_ = law.mean.numpy(), self.model_.volatility().numpy()
+        self.means_, self.volatilities_ = self.model_.decoder.laws().mean.numpy(), self.model_.volatility().numpy()
 
     def learned(self) -> dict[str, Any]:
         weights = {name: one.tolist() for name, one in self.model_.state_dict().items()}
@@ -169,24 +170,15 @@ class VQVAEHMM(RegimeModel, kind="vqvaehmm"):
     def _log_likelihood(self, observed: Observations, inputs: Tensor | None) -> Float[Tensor, " batch"]:
         return self.model_.log_likelihood(*_conv(observed, inputs))
 
-    @torch.no_grad()
     def _emit(self, states: Int[Tensor, " rows"], generator: torch.Generator) -> Float[Tensor, "rows features"]:
-        decoder = self.model_.decoder
-        return decoder.emission.draw(states.unsqueeze(0), decoder.law(), generator).squeeze(0)
+        return self.model_.decoder.draw(states, generator)
 
     @torch.no_grad()
     def _moves(self, inputs: Tensor | None) -> Float[Tensor, "*rows states states"]:
         return self.model_.transition(None if inputs is None else inputs.transpose(1, 2))
 
     def _inputs(self, inputs: Any, observed: Observations, lengths: Lengths) -> Tensor | None:
-        if inputs is None:
-            return None
-        given = observe(inputs, lengths=lengths, name="inputs")
-        if not torch.equal(given.lengths, observed.lengths):
-            raise InputError(f"inputs: {len(given.rows)} rows for {len(observed.rows)} rows of X; give one for each")
-        if bool(given.rows.isnan().any()):
-            raise InputError("inputs: NaN in a row; inputs must be known, so fill them from their past")
-        return given.values.nan_to_num(nan=0.0)
+        return None if inputs is None else observe_inputs(inputs, observed)
 
     def _given(self, X: Any, inputs: Any, lengths: Lengths) -> tuple[Observations, Tensor | None]:
         observed, driven = super()._given(X, inputs, lengths)

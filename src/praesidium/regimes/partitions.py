@@ -13,18 +13,18 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from praesidium.regimes.baum_welch import Fit, Problem, expectation_maximization
+from praesidium.regimes.clusters import k_means, nearest
 from praesidium.regimes.densities import Laws
 from praesidium.training.reproducibility import stream
 
 SHORT = 8  # iterations of EM from each partition
 WINDOWS = (11, 21, 5)  # rows around a row that say how volatile it is there
 FARTHEST = 5.0  # standard deviations at which outliers are cut off before clusters are looked for
-ROUNDS = 15  # of k-means at most
 STAY = 0.9  # share of stays to start from
 OWN = 0.9  # share of a regime's first law that its own part has in it, against all rows
 
 
-def start(
+def best_partition(
     problem: Problem, values: Float[Tensor, "batch times features"], regimes: int, *, count: int, seed: int
 ) -> Fit:
     """The best end of short runs of EM from ``count`` partitions.
@@ -41,7 +41,8 @@ def start(
         view = surroundings(values, WINDOWS[place // 2 % len(WINDOWS)]) if place % 2 == 0 else values.nan_to_num(nan=0)
         points = view.flatten(0, 1).clamp(-FARTHEST, FARTHEST)
         labels = torch.zeros(len(points), dtype=torch.int64)
-        labels[seen] = k_means(points[seen], regimes, stream(seed, "regimes", "start", place))
+        centers = k_means(points[seen], regimes, stream(seed, "regimes", "start", place))
+        labels[seen] = nearest(points[seen], centers)
         guess = _guess(problem, labels, regimes, values.shape[-1])
         ends.append(expectation_maximization(problem, guess, max_iter=SHORT, tol=0.0))
     return max(ends, key=lambda one: one.history[-1])
@@ -74,24 +75,3 @@ def surroundings(values: Float[Tensor, "batch times features"], window: int) -> 
 def _around(values: Float[Tensor, "batch times features"], window: int) -> Float[Tensor, "batch times features"]:
     """Sum over a window around each row."""
     return window * torch.nn.functional.avg_pool1d(values.mT, window, stride=1, padding=window // 2).mT
-
-
-def k_means(points: Float[Tensor, "rows views"], clusters: int, generator: torch.Generator) -> Int[Tensor, " rows"]:
-    """The nearest of so many centers, each in the middle of its points.
-
-    Source: Lloyd 1982; first centers far from each other: Arthur and Vassilvitskii 2007, k-means++.
-    """
-    first = torch.randint(len(points), (1,), generator=generator)
-    centers = points[first]
-    for _ in range(clusters - 1):
-        nearest = torch.cdist(points, centers).amin(-1).square() + 1e-12
-        centers = torch.cat([centers, points[nearest.multinomial(1, generator=generator)]])
-    labels = torch.cdist(points, centers).argmin(-1)
-    for _ in range(ROUNDS):
-        one_hot = torch.nn.functional.one_hot(labels, clusters).to(points.dtype)
-        filled = one_hot.sum(0).unsqueeze(-1)
-        centers = torch.where(filled > 0, one_hot.T @ points / filled.clamp(min=1), centers)
-        labels, before = torch.cdist(points, centers).argmin(-1), labels
-        if torch.equal(labels, before):
-            break
-    return labels
