@@ -92,11 +92,31 @@ def test_training_lowers_the_loss_and_ends_no_worse_than_it_started(world):
     assert len(after.history) == 16
 
 
-def test_the_state_with_the_best_held_out_likelihood_is_kept(world, trained):
-    late = torch.stack([one[:, -50:] for one in world[0]])
+def test_the_best_number_of_epochs_is_trained_anew_on_everything(world, trained):
+    """Equal to a training that holds nothing out and ends there; the search itself never saw the last part."""
     scores = [epoch.held_out for epoch in trained.history]
-    assert (trained.log_likelihood(late).sum() / 200).item() == pytest.approx(max(scores), abs=1e-9)
-    assert trained.history[-1].beta == 1
+    best = max(range(len(scores)), key=scores.__getitem__)
+    assert best > 0
+    other = train_model(small(), loader(world[0]), num_epochs=best, lr=1e-3, held_out=0.0, warmup=0.05 * 12 / best)
+    for name, one in trained.state_dict().items():
+        assert torch.equal(one, other.state_dict()[name]), name
+
+
+def test_a_crisis_at_the_end_is_learned_from():
+    """The last tenth holds the only wild days; held out for good, they would be no regime."""
+    noise = torch.randn(1, 1, 1500, generator=stream("tests", "crisis"), dtype=torch.float64)
+    scale = torch.tensor([0.01] * 700 + [0.02] * 650 + [0.08] * 150, dtype=torch.float64)
+    model = train_model(VAE_HMM(1, 8, 3, 8), loader(noise * scale), num_epochs=3, lr=1e-3)
+    assert model.volatility().sort().values.tolist() == pytest.approx([0.01, 0.02, 0.08], rel=0.15)
+
+
+def test_a_model_that_goes_on_keeps_the_state_with_the_best_held_out_likelihood(world):
+    x = world[0]
+    model = train_model(small(), loader(x), num_epochs=1, lr=1e-3)
+    late = torch.stack([one[:, -50:] for one in x])
+    again = train_model(model, loader(x), num_epochs=4, lr=1e-3)
+    scores = [epoch.held_out for epoch in again.history]
+    assert (again.log_likelihood(late).sum() / 200).item() == pytest.approx(max(scores), abs=1e-9)
 
 
 def test_regimes_come_in_the_order_of_volatility(trained):

@@ -5,6 +5,8 @@ from __future__ import annotations
 import copy
 import math
 import warnings
+from collections import deque
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import torch
@@ -52,10 +54,12 @@ def train_model(
     are those of a maximum likelihood hidden Markov model before the first gradient step, whatever the learning rate.
     Adam then climbs the evidence lower bound, with gradients cut at norm 1 and beta rising over the first epochs.
 
-    The last ``held_out`` of each sequence is kept apart if that makes 100 times or more. The state with the highest
-    exact likelihood of that part is returned, the start included, and training ends once it has not risen for
-    ``patience`` epochs of full beta. With fewer times all data are trained on, for all epochs. ``model.history`` has a
-    line for the start and one an epoch.
+    The last ``held_out`` of each sequence is kept apart if that makes 100 times or more, and training ends once its
+    exact likelihood has not risen for ``patience`` epochs of full beta. The number of epochs with the highest is then
+    trained anew on everything, the last part included: it is the nearest to what the model will be asked about, and
+    often holds a crisis of its own. A model that goes on from an earlier training keeps the state with the highest
+    likelihood instead. With fewer times all data are trained on, for all epochs. ``model.history`` has a line for the
+    start and one an epoch, of the search for that number.
 
     Args:
         model: trained in place. One that was trained before goes on from where it is.
@@ -95,53 +99,51 @@ def train_model(
     training, late = _parts(dataset, held_out)
     device = next(model.parameters()).device
     unseen = None if late is None else _to(late.whole(), device)
-    if not model.started:
-        place(model, _to(training.whole(), device), unseen)
-    loader = DataLoader(
-        training,
-        batch_size=dataloader.batch_size,
-        collate_fn=collate_fn,
-        num_workers=dataloader.num_workers,
-        generator=stream(dataset.seed, "workers"),
-    )
-    best, since = _Best(), 0
-    history = [Epoch(math.nan, math.nan, best.offer(model, unseen))]
-    optimizer = adam(model, lr, "train_model")
-    for epoch in range(num_epochs):
-        training.set_epoch(epoch)
-        beta = min(1.0, (epoch + 1) / max(1.0, warmup * num_epochs))
-        loss = _one_epoch(model, loader, optimizer, beta, epoch)
-        before = best.value
-        history.append(Epoch(beta, loss, best.offer(model, unseen)))
-        since = 0 if best.value > before + GAIN or beta < 1 else since + 1
-        if unseen is not None and since >= patience:
-            break
-    best.restore(model)
+    untrained = None if model.started else copy.deepcopy(model.state_dict())
+
+    rounds = 0 if model.started else place(model, _to(training.whole(), device), unseen)
+
+    def climb(data: RandomChunkDataset, epochs: int, patience: int | None) -> Iterator[Epoch]:
+        """The start, then epoch after epoch; patience None lets it run."""
+        loader = DataLoader(
+            data,
+            batch_size=dataloader.batch_size,
+            collate_fn=collate_fn,
+            num_workers=dataloader.num_workers,
+            generator=stream(dataset.seed, "workers"),
+        )
+        yield Epoch(math.nan, math.nan, _score(model, unseen))
+        optimizer, best, since = adam(model, lr, "train_model"), -math.inf, 0
+        for epoch in range(epochs):
+            data.set_epoch(epoch)
+            beta = min(1.0, (epoch + 1) / max(1.0, warmup * num_epochs))
+            loss = _one_epoch(model, loader, optimizer, beta, epoch)
+            value = _score(model, unseen)
+            yield Epoch(beta, loss, value)
+            since = 0 if value > best + GAIN or beta < 1 else since + 1
+            best = max(best, value)
+            if patience is not None and since >= patience:
+                return
+
+    history, best, kept = [], 0, copy.deepcopy(model.state_dict())
+    for epoch in climb(training, num_epochs, None if unseen is None else patience):
+        history.append(epoch)
+        if unseen is not None and epoch.held_out >= max(one.held_out for one in history):
+            best, kept = len(history) - 1, copy.deepcopy(model.state_dict())
+    if unseen is not None:
+        model.load_state_dict(kept if untrained is None else untrained)
+        if untrained is not None:
+            place(model, _to(dataset.whole(), device), None, rounds)
+            deque(climb(dataset, best, None), maxlen=0)
     model.history = history
     if alarm := model.usage().alarm:
         warnings.warn(alarm, CollapseWarning, stacklevel=2)
     return model.eval()
 
 
-class _Best:
-    """The state with the highest held-out likelihood; the last one where nothing is held out."""
-
-    def __init__(self) -> None:
-        self.value, self.state = -math.inf, {}
-
-    def offer(self, model: VAE_HMM, unseen: Chunks | None) -> float:
-        """Keep this state if it is the best; its likelihood."""
-        if unseen is None:
-            return math.nan
-        value = score(model, unseen)
-        if value > self.value:
-            self.value, self.state = value, copy.deepcopy(model.state_dict())
-        return value
-
-    def restore(self, model: VAE_HMM) -> None:
-        """Go back to what was kept, if anything was."""
-        if self.state:
-            model.load_state_dict(self.state)
+def _score(model: VAE_HMM, unseen: Chunks | None) -> float:
+    """Exact likelihood of what is held out, nats a time; NaN where nothing is."""
+    return math.nan if unseen is None else score(model, unseen)
 
 
 def _one_epoch(

@@ -8,6 +8,7 @@ fitted, the recognition ones so as to imitate them. Gradient steps then move eve
 from __future__ import annotations
 
 import copy
+import math
 
 import torch
 
@@ -28,14 +29,18 @@ ROUNDS, STEPS, RATE = 6, 25, 1e-2  # of the fit of input-driven transitions
 
 
 @torch.no_grad()
-def place(model: VAE_HMM, chunks: Chunks, held_out: Chunks | None) -> None:
+def place(model: VAE_HMM, chunks: Chunks, held_out: Chunks | None, rounds: int = 0) -> int:
     """Place a model by whole training sequences; regimes come in the order of the first feature's volatility.
 
     1. Standardizers take their statistics.
     2. A hidden Markov model without inputs is fitted by maximum likelihood. The first regime is as its sequences have
        it, and one more that starts as the chain is on average; a move has probability 1e-4 or more.
-    3. With inputs, and a held-out part to stop by: generalized EM of the transitions (Bengio and Frasconi 1995).
+    3. With inputs: generalized EM of the transitions (Bengio and Frasconi 1995), as long as it gains in the held-out
+       part, or for as many rounds as are asked for where nothing is held out.
     4. The encoder's last layer is solved for the evidence log p(x_t | k), and k-means places the codes.
+
+    Returns:
+        The rounds in which inputs were given their say.
     """
     x, u, lengths = chunks
     mask = chunks.mask
@@ -51,13 +56,13 @@ def place(model: VAE_HMM, chunks: Chunks, held_out: Chunks | None) -> None:
     model.permute(model.volatility().argsort())
     if u is not None and model.u_dim is not None:
         model.prior.standardizer.fit(u, mask)
-        if held_out is not None:
-            drive(model, chunks, held_out)
+        rounds = drive(model, chunks, held_out, rounds)
     evidence = model.decoder.log_prob(torch.where(mask.unsqueeze(1), x, 0.0))
     evidence = (evidence - evidence.amax(-1, keepdim=True)).clamp(min=-REACH)
     observed = mask & ~x.isnan().all(1)
     model.encoder.solve(x, evidence - evidence.mean(-1, keepdim=True), observed)
     model.quantizer.start(model.encode(x).transpose(1, 2)[observed])
+    return rounds
 
 
 def _stationary(model: VAE_HMM, chunks: Chunks) -> Fit:
@@ -71,8 +76,10 @@ def _stationary(model: VAE_HMM, chunks: Chunks) -> Fit:
 
 
 @torch.enable_grad()
-def drive(model: VAE_HMM, chunks: Chunks, held_out: Chunks) -> None:
-    """Let inputs move the transitions, as long as every round gains a nat in the held-out part.
+def drive(model: VAE_HMM, chunks: Chunks, held_out: Chunks | None, rounds: int) -> int:
+    """Let inputs move the transitions, as long as every round gains a nat in the held-out part; the rounds that did.
+
+    Without a held-out part there are ``rounds`` of them.
 
     A round takes the expected moves p(z_t, z_{t+1} | x) of the chain as it stands, and climbs their expected
     log-probability, sum p(z_t, z_{t+1} | x) log A(u_t).
@@ -80,16 +87,19 @@ def drive(model: VAE_HMM, chunks: Chunks, held_out: Chunks) -> None:
     x, u, lengths = chunks
     prior, times = model.prior, int(lengths.sum())
     optimizer = adam(prior, RATE, "drive")
-    best, kept, nat = score(model, held_out), copy.deepcopy(prior.state_dict()), 1 / int(held_out[2].sum())
-    for _ in range(ROUNDS):
+    best = -math.inf if held_out is None else score(model, held_out) + 1 / int(held_out[2].sum())
+    kept = copy.deepcopy(prior.state_dict())
+    for done in range(rounds if held_out is None else ROUNDS):
         with torch.no_grad():
             pairs = hmm.smoothed(*model.hmm_arguments(x, u, lengths), lengths=lengths).pairs
         for _ in range(STEPS):
             descend(optimizer, -(pairs * prior(u).log_transition).sum() / times, "drive")
-        if (now := score(model, held_out)) < best + nat:
-            break
-        best, kept = now, copy.deepcopy(prior.state_dict())
-    prior.load_state_dict(kept)
+        if held_out is not None:
+            if (now := score(model, held_out)) < best:
+                prior.load_state_dict(kept)
+                return done
+            best, kept = now + 1 / int(held_out[2].sum()), copy.deepcopy(prior.state_dict())
+    return rounds if held_out is None else ROUNDS
 
 
 @torch.no_grad()

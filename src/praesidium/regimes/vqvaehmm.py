@@ -27,9 +27,9 @@ class VQVAEHMM(RegimeModel, kind="vqvaehmm"):
     """Hidden Markov model with transitions that inputs may drive, trained as a vector-quantized autoencoder.
 
     :class:`~praesidium.regimes.vae_hmm.VAE_HMM` behind the interface of all regime models. It starts at the maximum
-    likelihood of a hidden Markov model and trains on from there; the last tenth of each sequence tells when to stop,
-    and is not trained on. Pass ``inputs`` to :meth:`fit` and transitions are driven by them; they are then needed
-    everywhere.
+    likelihood of a hidden Markov model and trains on from there; the last tenth of each sequence tells for how many
+    epochs, which are then trained anew on everything. Pass ``inputs`` to :meth:`fit` and transitions are driven by
+    them; they are then needed everywhere.
 
     Args:
         n_regimes: regimes K, at least 2.
