@@ -66,6 +66,19 @@ def test_the_adversary_stays_on_the_simplex_and_in_the_ball(rows, epsilon, steps
     assert not q.requires_grad
 
 
+def test_slopes_that_hardly_differ_do_not_overflow():
+    p = torch.tensor([[0.25, 0.25, 0.5]], dtype=torch.float64)
+    slope = torch.tensor([[3.0, 3.0, 3.0]], dtype=torch.float64) + torch.tensor([[5e-16, 0, 0]], dtype=torch.float64)
+    seen = []
+
+    def loss(q):
+        seen.append(q.detach())
+        return (slope * q).sum() * 1e300
+
+    perturb(loss, p, epsilon=0.1)
+    assert seen[-1][0].tolist() == pytest.approx([0.35, 0.2, 0.45])
+
+
 @pytest.mark.parametrize("epsilon", [0.03, 0.3, 0.9, 1.0])
 def test_a_linear_loss_is_driven_to_the_optimum_of_the_linear_program(epsilon):
     p = distributions(4, 4, name=f"linear {epsilon}")

@@ -64,8 +64,9 @@ def perturb(
     for step in range(1, steps + 1):
         value, slope = _ascent(loss, here)
         best, highest = (here, value) if value > highest else (best, highest)
-        reach = slope.amax(-1, keepdim=True) - slope.amin(-1, keepdim=True)
-        moved = _project(here + 2 * epsilon / step**0.5 * slope / reach.clamp(min=_tiny(slope)), given, epsilon)
+        ascent = slope - slope.amin(-1, keepdim=True)  # a constant moves nothing on the simplex, but could overflow
+        reach = ascent.amax(-1, keepdim=True)
+        moved = _project(here + 2 * epsilon / step**0.5 * ascent / reach.clamp(min=_tiny(slope)), given, epsilon)
         here = torch.where(reach > 0, moved, here)
     with torch.no_grad():
         return here if loss(here) > highest else best
