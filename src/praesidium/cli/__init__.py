@@ -42,7 +42,6 @@ for command in (
 ):
     app.command()(command)
 app.add_typer(regimes.app, name="regimes")
-app.add_typer(regimes.app, name="regimes")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
