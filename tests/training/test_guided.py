@@ -70,6 +70,11 @@ def numbers(model):
     return torch.cat([one.detach().flatten() for one in model.parameters()])
 
 
+def first(weights, _):
+    """A loss that wants all in the first asset."""
+    return -weights[..., 0].mean()
+
+
 def earned(model, logits, returns):
     """Mean return of the model's weights over all sequences."""
     with torch.no_grad():
@@ -200,9 +205,6 @@ def test_training_against_the_adversary_lowers_the_worst_loss_nearby():
     assert worst[1] < worst[0] - 0.02
 
 
-# ---- ensembles ------------------------------------------------------------------------------------------------------
-
-
 def test_an_ensemble_averages_members_that_differ():
     logits, returns = world()
     given = Allocate()
@@ -241,18 +243,10 @@ def test_each_copy_pays_for_what_it_is_itself():
 
 def test_a_loss_that_is_given_goes_before_that_of_the_copies():
     logits, returns = world()
-
-    def first(weights, _):
-        return -weights[..., 0].mean()
-
-    made = train_advanced_portfolio(
-        Allocate(), Read(), loader(logits), returns, **QUICK, use_ensemble=True, n_models=2, loss_fn=first
-    )
+    settings = {**QUICK, "use_ensemble": True, "n_models": 2, "loss_fn": first}
+    made = train_advanced_portfolio(Allocate(), Read(), loader(logits), returns, **settings)
     assert all(one.map.bias[0] > one.map.bias[1] for one in made.members)
     assert made.loss(torch.ones(1, 2, 3), torch.zeros(1, 2, 3)).item() == -1
-
-
-# ---- what is given --------------------------------------------------------------------------------------------------
 
 
 def test_a_single_sequence_needs_no_list_and_forms_of_returns_are_the_same():
@@ -264,10 +258,6 @@ def test_a_single_sequence_needs_no_list_and_forms_of_returns_are_the_same():
 
 def test_a_loss_can_be_given_instead_of_the_models_own():
     logits, returns = world()
-
-    def first(weights, _):
-        return -weights[..., 0].mean()
-
     model = train_advanced_portfolio(Allocate().map, Read(), loader(logits), returns, **QUICK, loss_fn=first)
     assert model.bias[0] > model.bias[1]
 
@@ -284,10 +274,7 @@ LOGITS, RETURNS = world()
         ({"returns_data": [RETURNS[0][:, 0]]}, "returns_data[0] has shape (90,)"),
         ({"returns_data": []}, "returns_data is empty"),
         ({"dataloader": []}, "epoch 1 has no piece to learn from"),
-        (
-            {"dataloader": [(torch.ones(2, 3, 9), None, torch.tensor([9, 9]))]},
-            "does not say where its pieces come from",
-        ),
+        ({"dataloader": [(torch.ones(2, 3, 9), None, torch.tensor([9, 9]))]}, "does not say where its pieces come"),
         ({"portfolio_model": nn.Linear(3, 3)}, "Linear has no loss of its own"),
         ({"portfolio_model": nn.ReLU(), "loss_fn": torch.sub}, "ReLU has no parameter to train"),
         ({"portfolio_model": nn.Sequential(nn.Linear(3, 3), nn.Flatten()), "loss_fn": torch.sub}, "is needed"),
@@ -305,9 +292,7 @@ def test_what_cannot_be_used_is_refused(change, sentence):
 
 
 def test_a_loss_that_is_not_finite_ends_the_training_with_a_sentence():
-    model = Allocate()
+    model, settings = Allocate(), {**QUICK, "loss_fn": lambda weights, _: weights.sum() * math.nan}
     with pytest.raises(FloatingPointError, match=r"train_advanced_portfolio: epoch 1: the loss is nan"):
-        train_advanced_portfolio(
-            model, Read(), loader(LOGITS), RETURNS, **QUICK, loss_fn=lambda weights, _: weights.sum() * math.nan
-        )
+        train_advanced_portfolio(model, Read(), loader(LOGITS), RETURNS, **settings)
     assert torch.equal(numbers(model), numbers(Allocate()))

@@ -24,7 +24,7 @@ Until = Annotated[str | None, typer.Option(help="Last day to fit on.  [default: 
 Seed = Annotated[int, typer.Option(help="Of the start of the fit, and of the simulated market.")]
 Settings = Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE]...", help="Settings of the model.")]
 OWN = ("n_regimes", "random_state")  # settings that have an option of their own
-COMPARED = "gaussian_hmm,student_hmm,jump,vqvaehmm"
+COMPARED = "bands,gaussian_hmm,student_hmm,jump,vqvaehmm"
 DIGITS = {
     "log_score": "{:+.4f}",
     "spread": "{:.2f}",

@@ -147,7 +147,10 @@ def draw_allocation(found: Allocation) -> list[Path]:
     for name in map(str, returns):
         groups.setdefault(STRATEGIES[name].group, []).append(name)
     references = [name for name in ("min_variance", "jump_timing") if name in returns]
-    data, net = found.study["data"], f"net of {_points(found)} bp, traded {found.delay} closes after the decision"
+    data, net = (
+        found.study["data"],
+        f"net of {_points(found)} bp, traded {found.delay} close{'s' * (found.delay != 1)} after the decision",
+    )
     settings: dict[str, Any] = {"references": references, "footnote": found.study["caution"]}
     wealth, fall = f"{data}: what 1 has become, {net}", f"{data}: fall from the peak, the deepest in the legend, {net}"
     return [
