@@ -31,8 +31,8 @@ def predictive(
     ahead = np.einsum("tis,ij->tjs", probabilities[:-1], fit.transition)
     mean, variance = fit.laws.mean[:, :1].numpy(), fit.laws.scale[:, :1].numpy()
     density = np.square(returns[1:, np.newaxis] - mean) / variance + np.log(2 * np.pi * variance)
-    logs = np.log(ahead) - 0.5 * density
-    scores = np.logaddexp.reduce(logs, axis=1)[scored[1:] & ~np.isnan(returns[1:])]
+    counted = (np.log(ahead) - 0.5 * density).swapaxes(1, 2)[scored[1:] & ~np.isnan(returns[1:])]
+    scores = np.logaddexp.reduce(counted, axis=1)
     return float(scores.mean()) if len(scores) else np.nan
 
 
