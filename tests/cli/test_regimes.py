@@ -90,6 +90,12 @@ def test_bad_input_is_one_sentence(arguments, sentence, capsys, tmp_path, monkey
     assert not list(tmp_path.iterdir())
 
 
+def test_what_a_killed_fit_has_left_is_made_anew(tmp_path):
+    (tmp_path / "regimes.csv").write_text("day,price\n")
+    assert call(*FIT, "--out", str(tmp_path)) == 0
+    assert (tmp_path / "regimes.json").is_file()
+
+
 def test_nothing_is_overwritten(fitted, capsys):
     before = (fitted / "regimes.csv").read_bytes()
     assert "is there already; name another folder" in refused(capsys, *FIT, "--out", str(fitted))

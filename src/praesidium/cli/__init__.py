@@ -15,7 +15,7 @@ INTERRUPTED = 130
 
 app = typer.Typer(
     name="praesidium",
-    help="Hedging policies that keep their rule when the regime shifts, and the evidence for it.",
+    help="Hedges and allocations that keep their rule when the regime shifts, and the evidence for it.",
     epilog="Trailing key=value arguments are Hydra overrides: objective=vrex objective.beta=10 train.steps=200.",
     no_args_is_help=True,
     add_completion=False,

@@ -133,7 +133,10 @@ def _settings(given: list[str] | None) -> dict[str, Any]:
 
 
 def _free(folder: Path) -> Path:
-    if folder.exists():
+    """A folder that holds nothing, or what a fit that was killed has left."""
+    from praesidium.reporting.regimes import TABLE
+
+    if folder.exists() and (not folder.is_dir() or any(one.name != TABLE for one in folder.iterdir())):
         raise InputError(f"out: {folder} is there already; name another folder")
     return folder
 

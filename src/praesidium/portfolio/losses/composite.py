@@ -34,9 +34,9 @@ def advanced_portfolio_loss(
 ) -> Float[Tensor, ""]:
     """Minus the Sharpe ratio of net returns, plus what drawdown, tail, variance and broken limits are charged.
 
-    L = -sharpe + a_D D + a_C CVaR(-r) + a_V periods w' C w
-        + a_L (sum_i relu(|w_i| - max_weight) + relu(sum_i |w_i| - max_leverage)),
-    each term a mean over the batch, and the last two lines over time as well. r are net returns, after costs of the
+    L = -sharpe + a_D D + a_C CVaR(-r) + a_V periods w' C w + a_L B with what is beyond the limits,
+    B = sum_i relu(abs(w_i) - max_weight) + relu(sum_i abs(w_i) - max_leverage); each term is a mean over the batch, and
+    the last two over time as well. r are net returns, after costs of the
     turnover from drifted weights (:func:`praesidium.portfolio.losses.net_returns`); D is the maximum drawdown of
     compounded wealth, start included. Without variation the ratio is finite, and so is the tail of a short window:
     the CVaR of 5 periods at 0.95 is the worst of them.
