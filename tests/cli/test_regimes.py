@@ -82,6 +82,7 @@ def test_models_are_compared_on_a_market_with_known_regimes(tmp_path, capsys):
         (("fit", "--until", "1991-01-02", "--data", "markov_switching"), "has no dates"),
         (("plot", "nowhere"), "make one with: praesidium regimes fit"),
         (("compare", "--models", "gaussian_hmm,jumpp"), "'jumpp' is unknown"),
+        (("compare", "--models", "gaussian_hmm,input_driven_hmm"), "needs inputs, and prices are all there is here"),
     ],
 )
 def test_bad_input_is_one_sentence(arguments, sentence, capsys, tmp_path, monkeypatch):

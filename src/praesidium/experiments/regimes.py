@@ -19,7 +19,7 @@ from praesidium.markets.switching import Switching
 from praesidium.regimes import hmm
 from praesidium.regimes.causality import deciding
 from praesidium.regimes.detection import detection
-from praesidium.regimes.model import RegimeModel, regime_model
+from praesidium.regimes.model import RegimeModel, of_prices
 from praesidium.regimes.reliability import reliability
 from praesidium.training.reproducibility import stream
 
@@ -95,9 +95,7 @@ def models(names: Sequence[str], *, n_regimes: int, settings: Mapping[str, Any])
     Raises:
         InputError: if a name or a setting is unknown or out of bounds.
     """
-    return {
-        name: regime_model(name, **{"n_regimes": n_regimes, **OF_RETURNS.get(name, {}), **settings}) for name in names
-    }
+    return {name: of_prices(name, **{"n_regimes": n_regimes, **OF_RETURNS.get(name, {}), **settings}) for name in names}
 
 
 def summary(model: RegimeModel, seen: History) -> pd.DataFrame:

@@ -67,9 +67,9 @@ def unfitted(model: str, n_regimes: int, parameters: Mapping[str, Any]) -> Any:
     Raises:
         InputError: if there is no such model or parameter.
     """
-    from praesidium.regimes import regime_model  # noqa: PLC0415  (importing scikit-learn takes a second)
+    from praesidium.regimes import of_prices  # noqa: PLC0415  (importing scikit-learn takes a second)
 
-    return regime_model(model, **{**parameters, "n_regimes": n_regimes})
+    return of_prices(model, **{**parameters, "n_regimes": n_regimes})
 
 
 def _observations(paths: Paths) -> np.ndarray[Any, np.dtype[np.float64]]:

@@ -21,7 +21,7 @@ from praesidium.regimes.gaussian_hmm import GaussianHMM
 from praesidium.regimes.input_driven import InputDrivenHMM
 from praesidium.regimes.jump import JumpModel
 from praesidium.regimes.labels import align, align_parameters, order_by_volatility, refit_stability, stability
-from praesidium.regimes.model import RegimeModel, regime_model
+from praesidium.regimes.model import RegimeModel, of_prices, regime_model
 from praesidium.regimes.persistence import RegimePersistenceModel
 from praesidium.regimes.prior import Prior
 from praesidium.regimes.quantizer import Usage
@@ -65,6 +65,7 @@ __all__ = [
     "estimate_regime_covariance",
     "estimate_regime_mean",
     "mixture_covariance",
+    "of_prices",
     "order_by_volatility",
     "refit_stability",
     "regime_model",

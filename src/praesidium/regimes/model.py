@@ -253,3 +253,15 @@ def regime_model(kind: str, **settings: Any) -> RegimeModel:
     model = known[kind](**settings)
     model._check()
     return model
+
+
+def of_prices(kind: str, **settings: Any) -> RegimeModel:
+    """A model by its name, for a history of prices alone.
+
+    Raises:
+        InputError: as :func:`regime_model`, or if the model needs covariates.
+    """
+    model = regime_model(kind, **settings)
+    if model.needs_inputs:
+        raise InputError(f"regimes: {kind!r} needs inputs, and prices are all there is here; fit it in Python")
+    return model
