@@ -15,9 +15,6 @@ from praesidium.component import InputError
 if TYPE_CHECKING:
     import pandas as pd
 
-    from praesidium.experiments.regimes import History
-    from praesidium.regimes.model import RegimeModel
-
 Data = Annotated[str, typer.Option(help="sp500, real_spy, markov_switching, or a price CSV.", metavar="NAME|FILE")]
 Count = Annotated[int, typer.Option("--regimes", min=2, max=12, help="How many regimes to tell apart.")]
 Until = Annotated[str | None, typer.Option(help="Last day to fit on.  [default: 60 % of them]", metavar="DATE")]
@@ -60,6 +57,7 @@ def fit(
 ) -> None:
     """Fit a regime model and write it, its filtered regimes by day, and the figure."""
     from praesidium.experiments.regimes import SIMULATED, history, models, summary
+    from praesidium.reporting.regimes import draw, keep
 
     folder = _free(out or Path("runs/regimes") / datetime.now().strftime("%Y-%m-%d_%H-%M-%S"))
     seen = history(data, seed=seed)
@@ -71,7 +69,8 @@ def fit(
     last = seen.prices.index[rows]
     span = f"day {last}" if data == SIMULATED else f"{last:%Y-%m-%d}"
     _print_regimes(told, f"{model} on {seen.name}, fitted until {span}; probabilities are filtered")
-    _keep(fitted, seen, rows, folder, heading=f"{seen.name}: {model}, {regimes} regimes, filtered; fitted until {span}")
+    keep(fitted, seen, rows, folder, heading=f"{seen.name}: {model}, {regimes} regimes, filtered; fitted until {span}")
+    draw(folder)
     typer.echo(f"written: {folder}; draw a part of it with: praesidium regimes plot {folder} --first DATE --last DATE")
 
 
@@ -139,13 +138,6 @@ def _free(folder: Path) -> Path:
     if folder.exists() and (not folder.is_dir() or any(one.name != TABLE for one in folder.iterdir())):
         raise InputError(f"out: {folder} is there already; name another folder")
     return folder
-
-
-def _keep(model: RegimeModel, seen: History, rows: int, folder: Path, *, heading: str) -> None:
-    from praesidium.reporting.regimes import draw, keep
-
-    keep(model, seen, rows, folder, heading=heading)
-    draw(folder)
 
 
 def _print_regimes(told: pd.DataFrame, heading: str) -> None:

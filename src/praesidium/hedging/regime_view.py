@@ -55,7 +55,7 @@ class RegimeView(Component):
 
     def transition(self, learned: Learned) -> Float[Tensor, "regimes regimes"]:
         """Probabilities of the next regime, a row for each now; double precision."""
-        return torch.as_tensor(self._unfitted().restore(learned).transition_)
+        return torch.tensor(learned["transition_"], dtype=torch.float64)
 
     def _unfitted(self) -> Any:
         return unfitted(self.model, self.n_regimes, self.parameters)

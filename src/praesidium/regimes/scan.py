@@ -75,10 +75,7 @@ class Scaled(Semiring):
         return (logs - largest).exp(), largest
 
     def times(self, left: Steps, right: Steps) -> tuple[Steps, Tensor | float]:
-        product = left @ right
-        largest = product.detach().amax((-2, -1), keepdim=True)
-        largest = torch.where(largest > 0, largest, 1)
-        return product / largest, largest.log()
+        return _divided(left @ right)
 
     def forward(self, vectors: Vectors, steps: Steps) -> Vectors:
         moved = (vectors.unsqueeze(-2) @ steps).squeeze(-2)
@@ -102,9 +99,7 @@ class Few(Scaled):
         product = left[..., :, :1] * right[..., :1, :]
         for state in range(1, left.shape[-1]):
             product = torch.addcmul(product, left[..., :, state : state + 1], right[..., state : state + 1, :])
-        largest = product.detach().amax((-2, -1), keepdim=True)
-        largest = torch.where(largest > 0, largest, 1)
-        return product / largest, largest.log()
+        return _divided(product)
 
     def forward(self, vectors: Vectors, steps: Steps) -> Vectors:
         moved = vectors[..., :1] * steps[..., 0, :]
@@ -210,6 +205,13 @@ def over_columns(values: Float[Tensor, "*batch states states"]) -> Float[Tensor,
     """Sum over the last axis but one, one after the other, for the same reason."""
     first, *others = values.unbind(-2)
     return sum(others, first)
+
+
+def _divided(product: Steps) -> tuple[Steps, Tensor]:
+    """Each product over its largest entry, and the logarithm of that."""
+    largest = product.detach().amax((-2, -1), keepdim=True)
+    largest = torch.where(largest > 0, largest, 1)
+    return product / largest, largest.log()
 
 
 def innermost(vectors: Float[Tensor, "batch steps states"]) -> Float[Tensor, "batch steps states"]:
