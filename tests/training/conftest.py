@@ -1,12 +1,16 @@
 """Trainings that take a blink: three environments that disagree about the best line."""
 
+import os
 from collections import Counter
+from contextlib import contextmanager
 from copy import copy
 from dataclasses import dataclass
+from types import SimpleNamespace
 
 import pytest
 import torch
 
+from praesidium.training import checkpoints
 from praesidium.training.batching import BalancedBatches
 from praesidium.training.loop import Fitted, fit
 from praesidium.training.recipe import Recipe
@@ -72,12 +76,14 @@ class LeastSquares:
         dies_at: the measurement that is not survived.
         validations: what to say instead of the risk, one after the other.
         spoils: changes risks of a replica, given the number of the measurement; by number of the replica.
+        rounding: changes risks by the number of replicas measured with them, as matrix products do in the last bits.
     """
 
-    def __init__(self, dies_at=None, validations=None, spoils=None):
+    def __init__(self, dies_at=None, validations=None, spoils=None, rounding=0.0):
         self.head, self.head_order = torch.tensor([False] * 4 + [True]), torch.arange(5)
         self.units = torch.tensor([0, 1, 2, 3, -1])
         self.dies_at, self.spoils, self.calls, self.seen = dies_at, spoils or {}, 0, Counter()
+        self.rounding = rounding
         self.validations = iter(validations) if validations else None
 
     def measure(self, values, batches, replicas):
@@ -87,7 +93,7 @@ class LeastSquares:
         self.seen.update(replicas)
 
         def spoiled(risks):
-            rows = zip(risks, replicas, strict=True)
+            rows = zip(risks * (1 + self.rounding * len(replicas)), replicas, strict=True)
             return torch.stack([self.spoils.get(one, lambda row, _: row)(row, self.seen[one]) for row, one in rows])
 
         return Lines(values, batches, spoiled)
@@ -156,6 +162,26 @@ def train(draw_line):
         return [Trained(one.module, *rest) for one, *rest in zip(made, every, outcomes, strict=True)]
 
     return trained
+
+
+@pytest.fixture
+def moves_until(monkeypatch):
+    """Until it is left, the n-th move of a ``last.safetensors`` is not survived."""
+
+    @contextmanager
+    def until(at):
+        left, real = iter(range(at - 1)), os.replace
+
+        def move(source, target):
+            if target.name == checkpoints.LAST and next(left, None) is None:
+                raise KeyboardInterrupt
+            real(source, target)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(checkpoints, "os", SimpleNamespace(replace=move))
+            yield
+
+    return until
 
 
 @pytest.fixture(scope="session")

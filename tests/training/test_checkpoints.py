@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from safetensors.torch import save_file
 
 from praesidium.component import InputError
-from praesidium.training.checkpoints import BestCheckpoints, load, save, write
+from praesidium.training.checkpoints import BestCheckpoints, load, move, recover, save, write
 from praesidium.training.reproducibility import stream
 
 TENSORS = {
@@ -49,11 +49,30 @@ def test_a_file_is_whole_or_the_one_before(tmp_path, monkeypatch):
 def test_what_is_written_counts_once_it_is_moved(tmp_path):
     path = tmp_path / "deep" / "one.safetensors"
     save(path, TENSORS, {"step": 1})
-    scratch = write(path, {"a": torch.ones(2)}, {"step": 2})
+    write(path, {"a": torch.ones(2)}, {"step": 2})
     assert load(path)[1] == {"step": 1}
-    os.replace(scratch, path)
+    move([path])
     assert load(path)[1] == {"step": 2}
     assert [one.name for one in path.parent.iterdir()] == ["one.safetensors"]
+
+
+def test_a_move_that_was_begun_is_finished(tmp_path):
+    """One of four has been moved to step 3: two more follow, the fourth was never written."""
+    folders = [tmp_path / name for name in "abcd"]
+    lasts = [folder / "last.safetensors" for folder in folders]
+    for last in lasts[:2]:
+        save(last, TENSORS, {"step": 2})
+    for last in lasts[:3]:
+        write(last, TENSORS, {"step": 3})
+    recover(folders)
+    assert [last.is_file() for last in lasts] == [True, True, False, False]
+    assert load(lasts[0])[1] == {"step": 2}  # none had been moved
+    move(lasts[:1])
+    write(lasts[3], TENSORS, {"step": 3})
+    lasts[3].with_suffix(".partial").write_bytes(b"cut")
+    recover(folders)
+    assert [load(last)[1] for last in lasts[:3]] == [{"step": 3}] * 3
+    assert not lasts[3].is_file()
 
 
 def garbage(path):

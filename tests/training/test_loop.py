@@ -1,9 +1,8 @@
 """The loop: one optimizer step a step, the best parameters at the end, and no trace of having been killed."""
 
 import json
-import os
+from contextlib import nullcontext
 from itertools import product
-from types import SimpleNamespace
 
 import pytest
 import torch
@@ -11,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from praesidium.objectives.objective import Objective
-from praesidium.training import checkpoints, loop
+from praesidium.training import checkpoints
 from praesidium.training.adam import Adam
 from praesidium.training.batching import BalancedBatches
-from praesidium.training.loop import resumable_step
+from praesidium.training.loop import resumable_steps
 from praesidium.training.replicas import Course
 from praesidium.training.reproducibility import stream
 from praesidium.training.schedule import cosine, ramp
@@ -79,19 +78,17 @@ def test_the_log_tells_of_every_step(tmp_path, solo):
 
 
 @pytest.fixture
-def kill(solo, dying, monkeypatch):
+def kill(solo, dying, moves_until, monkeypatch):
     """Runs a training that dies at a place of the loop; gives the rows that it logged."""
 
     def killed(folder, kind, place):
         rows, task = [], {"early": {"dies_at": 3}, "risks": {"dies_at": 33}}.get(place, {})
         log = dying(rows.append, 30) if place == "log" else rows.append
-        with monkeypatch.context() as patch:
+        with monkeypatch.context() as patch, moves_until(5) if place == "move" else nullcontext():
             if place == "best":
                 patch.setattr(checkpoints.BestCheckpoints, "offer", dying(checkpoints.BestCheckpoints.offer, 2))
             if place == "last":
                 patch.setattr(Course, "keep", dying(Course.keep, 5))
-            if place == "move":
-                patch.setattr(loop, "os", SimpleNamespace(replace=dying(os.replace, 5)))
             with pytest.raises(KeyboardInterrupt):
                 solo(folder, kind, log=log, **task)
         return rows
@@ -109,7 +106,7 @@ def kill(solo, dying, monkeypatch):
 def test_a_training_that_was_killed_ends_with_the_same_numbers(kind, place, tmp_path, solo, kill):
     whole = solo(tmp_path / "whole", kind)
     before = kill(tmp_path / "killed", kind, place)
-    resumed_at = resumable_step(tmp_path / "killed")
+    resumed_at = resumable_steps([tmp_path / "killed"])[0]
     assert resumed_at == {"early": 0, "risks": 30, "log": 25, "best": 20, "last": 20, "move": 20}[place]
     again = solo(tmp_path / "killed", kind)
     assert before[:resumed_at] + again.rows == whole.rows
@@ -125,7 +122,7 @@ def test_a_finished_training_is_not_repeated(tmp_path, solo):
     assert (again.rows, again.outcome) == ([], first.outcome)
     assert len(first.rows) == 40
     assert torch.equal(first.line.weight, again.line.weight)
-    assert resumable_step(tmp_path) == 40
+    assert resumable_steps([tmp_path])[0] == 40
 
 
 def test_the_best_parameters_with_the_full_penalty_are_those_at_the_end(tmp_path, solo):
@@ -198,7 +195,7 @@ def test_a_loss_that_is_no_number_stops_the_training(spoils, what, tmp_path, sol
     assert isinstance(trained.outcome, FloatingPointError)
     assert str(trained.outcome) == f"the {what} at step 6; lower train.learning_rate"
     assert len(trained.rows) == 6
-    assert resumable_step(tmp_path) == 5
+    assert resumable_steps([tmp_path])[0] == 5
     assert solo(tmp_path).outcome.optimizer_steps == 40  # from there it goes on if what was wrong is right
 
 

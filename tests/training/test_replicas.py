@@ -1,8 +1,7 @@
 """Replicas: what becomes of one does not depend on which others it is trained with."""
 
-import os
+from contextlib import nullcontext
 from itertools import cycle, product
-from types import SimpleNamespace
 
 import pytest
 import torch
@@ -13,9 +12,8 @@ from praesidium.objectives.hirm import HIRM
 from praesidium.objectives.irmv1 import IRMv1
 from praesidium.objectives.objective import Objective
 from praesidium.objectives.vrex import VREx
-from praesidium.training import loop
 from praesidium.training.checkpoints import load
-from praesidium.training.loop import resumable_step
+from praesidium.training.loop import resumable_steps
 from praesidium.training.replicas import Course
 
 SHIPPED = {kind: one for kind, one in Objective.registry.items() if one.__module__.startswith("praesidium.")}
@@ -177,20 +175,18 @@ def test_all_may_fail(tmp_path, train, replicas):
 
 
 @pytest.fixture
-def kill(train, dying, monkeypatch):
+def kill(train, dying, moves_until, monkeypatch):
     """Trains a stack that dies; gives what each replica had logged on the way to where it resumes."""
 
-    def killed(every, at, place="measure"):
-        logs, starts = [[] for _ in every], [resumable_step(folder) for folder, *_ in every]
+    def killed(every, at, place="measure", **task):
+        logs, starts = [[] for _ in every], resumable_steps([folder for folder, *_ in every])
         mortal = [(*one, {**options, "log": rows.append}) for (*one, options), rows in zip(every, logs, strict=True)]
-        with monkeypatch.context() as patch:
+        with monkeypatch.context() as patch, moves_until(at) if place == "move" else nullcontext():
             if place == "keep":
                 patch.setattr(Course, "keep", dying(Course.keep, at))
-            if place == "move":
-                patch.setattr(loop, "os", SimpleNamespace(replace=dying(os.replace, at)))
             with pytest.raises(KeyboardInterrupt):
-                train(mortal, dies_at=at if place == "measure" else None)
-        ends = [resumable_step(folder) for folder, *_ in every]
+                train(mortal, dies_at=at if place == "measure" else None, **task)
+        ends = resumable_steps([folder for folder, *_ in every])
         return [rows[: end - start] for rows, start, end in zip(logs, starts, ends, strict=True)]
 
     return killed
@@ -215,24 +211,39 @@ def test_a_stack_that_was_killed_ends_with_the_same_numbers(place, at, family, t
     every = replicas(tmp_path, family)
     before = kill(every, at, place)
     if (place, at) == ("measure", 19):
-        expected = cycle([15, 16, 18, 18, 14, 3, 16])
+        expected = cycle([18, 18, 18, 18, 18, 3, 18])
         assert [len(rows) for rows in before] == [next(expected) for _ in before]
     assert_continued(before, train(every), every, alone(family))
 
 
-@pytest.mark.parametrize("at", range(1, 13))
-def test_replicas_with_the_same_validations_are_killed_at_the_same_step(at, tmp_path, recipe, kill):
-    """While their checkpoints are written none of them counts, so that they go on together."""
-    every = [(tmp_path / str(number), ERM(), recipe(), {"seed": number}) for number in range(3)]
-    before = kill(every, at, "keep")
-    assert [len(rows) for rows in before] == [5 * ((at - 1) // 3)] * 3
+@pytest.mark.parametrize("place", ["keep", "move", "measure"])
+@pytest.mark.parametrize("at", range(1, 22, 2))
+def test_a_stack_that_was_killed_rounds_as_one_that_was_not(place, at, tmp_path, train, recipe, kill):
+    """Replicas that went on from different steps would be measured apart, which changes their last bits."""
+
+    def every(name):
+        changes = ({}, {"validate_every": 7}, {})
+        return [
+            (tmp_path / name / str(number), ERM(), recipe(**one), {"seed": number})
+            for number, one in enumerate(changes)
+        ]
+
+    whole = train(every("whole"), rounding=1e-6)
+    apart = train(every("apart")[:1], rounding=1e-6)[0]
+    before = kill(every("killed"), at, place, rounding=1e-6)
+    resumed = train(every("killed"), rounding=1e-6)
+    assert len({len(rows) for rows in before}) == 1
+    assert not torch.equal(apart.line.weight, whole[0].line.weight)
+    for head, one, other in zip(before, resumed, whole, strict=True):
+        assert head + one.rows == other.rows
+        assert torch.equal(one.line.weight, other.line.weight)
 
 
 @some_families
 def test_a_stack_may_be_killed_again_and_again(family, tmp_path, train, replicas, alone, kill):
     every = replicas(tmp_path, family)
     before = [[] for _ in every]
-    for _ in range(4):
+    for _ in range(3):
         before = [head + rows for head, rows in zip(before, kill(every, 12), strict=True)]
     assert_continued(before, train(every), every, alone(family))
 
@@ -249,5 +260,5 @@ def test_a_stack_goes_on_with_what_was_begun_alone(family, tmp_path, train, repl
     """Each comes to another step: from nothing at all to the end."""
     every = replicas(tmp_path, family)
     before = [kill([one], at)[0] if at else [] for one, at in zip(every, (38, 3, 30, 22, 0, 2, 11), strict=True)]
-    assert len({resumable_step(folder) for folder, *_ in every}) > 4
+    assert len(set(resumable_steps([folder for folder, *_ in every]))) > 4
     assert_continued(before, train(every), every, alone(family))

@@ -16,7 +16,7 @@ from praesidium.hedging.rollout import Scene
 from praesidium.policies.policy import TrainableRule
 from praesidium.risk import cvar
 from praesidium.training.batching import BalancedBatches
-from praesidium.training.loop import Fitted, fit, resumable_step
+from praesidium.training.loop import Fitted, fit, resumable_steps
 from praesidium.training.replicas import Replica
 from praesidium.training.reproducibility import stream
 
@@ -55,10 +55,10 @@ def train(
         tile=TILE if device == "cpu" else GPU_TILE,
     )
     with ExitStack() as logs:
-        replicas = []
-        for one, seed, rule, run in zip(studies, seeds, rules, runs, strict=True):
-            checkpoints = run.folder / store.CHECKPOINTS
-            log = StepLog(run.folder / store.LOG, resumed_at=resumable_step(checkpoints))
+        replicas, folders = [], [run.folder / store.CHECKPOINTS for run in runs]
+        begun = resumable_steps(folders)
+        for one, seed, rule, run, checkpoints, step in zip(studies, seeds, rules, runs, folders, begun, strict=True):
+            log = StepLog(run.folder / store.LOG, resumed_at=step)
             logs.callback(log.close)
             batches = BalancedBatches(
                 one.train.pool, one.train.episodes, len(study.environments), stream(seed, "batches")

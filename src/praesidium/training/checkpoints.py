@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,20 +15,44 @@ from torch import Tensor
 from praesidium.component import InputError
 
 LAST = "last.safetensors"
+SCRATCH = ".partial"
 
 
 def save(path: Path, tensors: dict[str, Tensor], facts: dict[str, Any]) -> None:
     """Write a file that is either whole or not there."""
-    os.replace(write(path, tensors, facts), path)
+    write(path, tensors, facts)
+    move([path])
 
 
-def write(path: Path, tensors: dict[str, Tensor], facts: dict[str, Any]) -> Path:
-    """Write what :func:`save` writes beside its place; whoever moves it there makes it count."""
+def write(path: Path, tensors: dict[str, Tensor], facts: dict[str, Any]) -> None:
+    """Write what :func:`save` writes beside its place; :func:`move` makes it count."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    scratch = path.with_suffix(".partial")
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    save_file(plain, scratch, metadata={"facts": json.dumps(facts)})
-    return scratch
+    save_file(plain, path.with_suffix(SCRATCH), metadata={"facts": json.dumps(facts)})
+
+
+def move(paths: Sequence[Path]) -> None:
+    """Make files count of which all have been written; what a kill leaves of it is for :func:`recover`."""
+    for path in paths:
+        os.replace(path.with_suffix(SCRATCH), path)
+
+
+def recover(folders: Sequence[Path]) -> None:
+    """Finish the move of ``last.safetensors`` files, of trainings that run as one, in which a kill came between.
+
+    If one training has come to a step, then all had been written at that step before it was moved: what lies beside
+    the files of the others is whole. Else none had been moved, and what lies there may be cut; it does not count.
+    """
+    every = [folder / LAST for folder in folders]
+    steps = {path: load(path)[1]["step"] for path in every if path.is_file()}
+    for path in every:
+        if path.with_suffix(SCRATCH).is_file():
+            try:
+                written = load(path.with_suffix(SCRATCH))[1]["step"]
+            except InputError:
+                continue
+            if written > steps.get(path, 0) and written in steps.values():
+                move([path])
 
 
 def load(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:

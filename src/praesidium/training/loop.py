@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -87,6 +86,7 @@ def fit(replicas: Sequence[Replica], task: Task) -> list[Fitted | FloatingPointE
     Returns:
         For each replica what became of it: an error if its loss or its gradient was no longer finite.
     """
+    checkpoints.recover([one.folder for one in replicas])
     parameters = Parameters(replicas[0].module)
     courses = [Course(number, replica, parameters) for number, replica in enumerate(replicas)]
     stack: Stack | None = None
@@ -103,9 +103,11 @@ def fit(replicas: Sequence[Replica], task: Task) -> list[Fitted | FloatingPointE
     return [one.error or Fitted(one.best.best, one.best.risks[one.best.best], one.step) for one in courses]
 
 
-def resumable_step(folder: Path) -> int:
-    """Step from which a training in this folder would continue; 0 if none was begun."""
-    return checkpoints.load(folder / checkpoints.LAST)[1]["step"] if (folder / checkpoints.LAST).is_file() else 0
+def resumable_steps(folders: Sequence[Path]) -> list[int]:
+    """Steps from which trainings in these folders would continue as one stack; 0 where none was begun."""
+    checkpoints.recover(folders)
+    files = [folder / checkpoints.LAST for folder in folders]
+    return [checkpoints.load(file)[1]["step"] if file.is_file() else 0 for file in files]
 
 
 def _nearest(courses: Sequence[Course]) -> list[Course]:
@@ -140,12 +142,11 @@ def _advance(stack: Stack, task: Task, step: int) -> None:
         for place, risk in zip(due, task.validate(stack.values[due]), strict=True):
             rows[place]["validation_risk"] = risk
     with phase("write"):
-        for course, row in zip(courses, rows, strict=True):
-            if course.error is None:
-                course.replica.log(row)  # before the checkpoint: a resumed training repeats nothing older
-        written = [(courses[place], courses[place].keep(rows[place]["validation_risk"])) for place in due]
-        for course, scratch in written:  # one right after the other: killed replicas are all at the same step
-            os.replace(scratch, course.replica.folder / checkpoints.LAST)
+        sound = [(course, row) for course, row in zip(courses, rows, strict=True) if course.error is None]
+        for course, row in sound:
+            course.replica.log(row)  # before the checkpoint: a resumed training repeats nothing older
+        if due:  # all and at once: those that came to different steps would go on apart, and round differently
+            checkpoints.move([course.keep(row.get("validation_risk")) for course, row in sound])
 
 
 def _terms(group: Group, measured: Measured, step: int, *, alone: bool) -> Any:

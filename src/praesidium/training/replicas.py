@@ -109,9 +109,13 @@ class Course:
         """The parameters, as in a state dictionary."""
         return self.parameters.names(self.values)
 
-    def keep(self, risk: float) -> Path:
-        """Keep the parameters if they are among the best, and write all that a resumed training needs."""
-        if self.ramp(self.step - 1) == 1 or self.step == self.replica.recipe.steps:
+    def keep(self, risk: float | None) -> Path:
+        """Keep the parameters if they are validated and among the best; write all that a resumed training needs.
+
+        Returns:
+            The file, which is still to be moved to its place.
+        """
+        if risk is not None and (self.ramp(self.step - 1) == 1 or self.step == self.replica.recipe.steps):
             self.best.offer(self.step, risk, self.named)
         parts = {
             "model": self.named,
@@ -121,7 +125,9 @@ class Course:
         }
         tensors = {f"{part}/{name}": value for part, content in parts.items() for name, value in content.items()}
         risks = {str(one): risk for one, risk in self.best.risks.items()}
-        return checkpoints.write(self.replica.folder / checkpoints.LAST, tensors, {"step": self.step, "best": risks})
+        last = self.replica.folder / checkpoints.LAST
+        checkpoints.write(last, tensors, {"step": self.step, "best": risks})
+        return last
 
     def finish(self) -> None:
         """Load the best parameters into the module."""
@@ -158,7 +164,7 @@ class Group:
 
 
 class Stack:
-    """Replicas at the same step, a row each; what one row computes does not depend on the others.
+    """Replicas at the same step, a row each; of one row only the last bits depend on how many others there are.
 
     Attributes:
         courses: the replicas, one a row.
