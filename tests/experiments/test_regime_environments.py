@@ -8,48 +8,82 @@ from praesidium.component import InputError
 from praesidium.experiments.labels import relabel
 from praesidium.experiments.scenes import Preparation
 from praesidium.experiments.study import compose
+from praesidium.hedging.rollout import Scene
+from praesidium.hedging.state import State
 from praesidium.training.reproducibility import stream
 
 SMALL = ("state.regimes.n_regimes=3", "state.regimes.paths=16")
 
 
-def parts(weights):
+def environments(weights):
     """Two environments of episodes that are known by their number, with the weights of two regimes."""
-    first = torch.tensor(weights, dtype=torch.float64)
-    regimes = torch.stack([first, 1 - first], dim=-1).expand(4, -1, -1)
+    first = torch.as_tensor(weights, dtype=torch.float64)
     number = torch.arange(len(first), dtype=torch.float64)
-    half = len(first) // 2
-    return [
-        {"owed": number[some], "regimes": regimes[:, some], "tau": torch.zeros(4), "gains": number[some].expand(4, -1)}
-        for some in (slice(None, half), slice(half, None))
-    ]
+    by_day = number.expand(4, -1)
+    state = State(
+        spot=by_day,
+        delta=by_day,
+        gamma=by_day,
+        tau=torch.zeros(4, 1),
+        cost_rate=number,
+        features=by_day.unsqueeze(-1),
+        structural=1,
+        inventory=(0.0, 1.0),
+        regimes=torch.stack([first, 1 - first], dim=-1).expand(4, -1, -1),
+    )
+    scene, half = Scene(state, by_day, number), len(first) // 2
+    return [scene.take(slice(None, half)), scene.take(slice(half, None))]
 
 
 def test_an_episode_comes_as_often_as_its_weight_says():
     """Systematic draws: within one of the expected number, always."""
     weights = np.random.default_rng(0).uniform(size=400)
-    dealt = relabel(parts(weights), "regimes", stream(0, "tests"))
+    dealt = relabel(environments(weights), "regimes", stream(0, "tests"))
     for one, own in zip(dealt, (weights, 1 - weights), strict=True):
-        counts = torch.bincount(one["owed"].long(), minlength=400).numpy()
+        counts = torch.bincount(one.owed.long(), minlength=400).numpy()
         assert counts.sum() == 200
         assert (np.abs(counts - 200 * own / own.sum()) < 1).all()
-        assert torch.equal(one["gains"][0], one["owed"])  # an episode keeps what belongs to it
-        assert not torch.equal(one["owed"], one["owed"].sort().values)
+        assert torch.equal(one.gains[0], one.owed)  # an episode keeps what belongs to it
+        assert not torch.equal(one.owed, one.owed.sort().values)
 
 
 def test_certain_regimes_are_hard_environments():
-    dealt = relabel(parts([1.0] * 30 + [0.0] * 30), "regimes", stream(0, "tests"))
-    assert sorted(dealt[0]["owed"].tolist()) == list(range(30))
-    assert sorted(dealt[1]["owed"].tolist()) == list(range(30, 60))
+    dealt = relabel(environments([1.0] * 30 + [0.0] * 30), "regimes", stream(0, "tests"))
+    assert sorted(dealt[0].owed.tolist()) == list(range(30))
+    assert sorted(dealt[1].owed.tolist()) == list(range(30, 60))
+
+
+def test_a_regime_that_hardly_an_episode_was_in_is_refused():
+    weights = torch.ones(60)
+    for size, worth in ((0, "0.0"), (3, "3.0")):
+        weights[:size] = 0
+        with pytest.raises(InputError, match=rf"the episodes of regime 1 are worth {worth} of 60, too few"):
+            relabel(environments(weights), "regimes", stream(0, "tests"))
+
+
+@pytest.mark.parametrize("labels", ["random", "regimes"])
+def test_an_episode_keeps_the_frictions_of_its_environment(labels):
+    """Whether all have some, the first alone, or another one alone."""
+    for charged in (("low", "medium_10_15", "medium_15_20", "medium_20_25"), ("low",), ("medium_10_15",)):
+        extra = [f"data.environments.{name}.frictions={{quadratic: 0.01, widening: 3.0}}" for name in charged]
+        study = compose([*SMALL, *extra])
+        prepared = Preparation(study.data, study.liability, study.state)
+        every = Scene.join(prepared.training(48, 0))
+        home = {owed: place for place, owed in enumerate(every.owed.tolist())}
+        for one in prepared.training(48, 0, labels):
+            places = [home[owed] for owed in one.owed.tolist()]
+            assert torch.equal(one.terms, every.terms[places])
+            assert torch.equal(one.state.spread, every.state.spread[:, places])
+        assert every.terms.unique(dim=0).shape[0] == 1 + (len(charged) < 4)
 
 
 def test_risks_of_soft_environments_are_the_weighted_ones():
     rng = np.random.default_rng(1)
     weights = rng.uniform(size=20_000)
-    dealt = relabel(parts(weights), "regimes", stream(1, "tests"))
+    dealt = relabel(environments(weights), "regimes", stream(1, "tests"))
     losses = 10 * weights + rng.normal(size=20_000)
     for one, own in zip(dealt, (weights, 1 - weights), strict=True):
-        drawn = losses[one["owed"].long().numpy()]
+        drawn = losses[one.owed.long().numpy()]
         order = np.argsort(-losses)
         tail = np.cumsum(own[order]) <= 0.05 * own.sum()
         weighted = np.average(losses[order][tail], weights=own[order][tail])

@@ -20,7 +20,7 @@ from praesidium.hedging.instruments import Instrument
 from praesidium.hedging.liability import Liability
 from praesidium.hedging.limits import Limits
 from praesidium.hedging.rollout import Scene, Trial
-from praesidium.hedging.state import KEPT, Claim
+from praesidium.hedging.state import BY_DAY, KEPT, Claim
 from praesidium.hedging.state_builder import StateBuilder, StateSettings
 from praesidium.markets.market import TRADING_DAYS
 from praesidium.markets.paths import Paths
@@ -31,7 +31,7 @@ CALIBRATION = 8192  # episodes of each training environment behind scales and vo
 TRAINING = "training"
 LEDGER = ("spot", "marks", "payoff", "kept", "discount", *SOMETIMES)
 
-Ready = Callable[[str, Paths], tuple[dict[str, Tensor], dict[str, float]]]
+Parts = list[dict[str, Tensor]]
 
 
 class Preparation:
@@ -109,18 +109,23 @@ class Preparation:
             the scaler cuts off.
         """
 
-        def ready(name: str, paths: Paths) -> tuple[dict[str, Tensor], dict[str, float]]:
-            rate, frictions = self._charges(name)
-            trial = Trial.make(paths, self.builder, rate, frictions=frictions, dtype=torch.float32)
-            kept = _there(trial.state, KEPT) | _there(trial.ledger, LEDGER, "ledger.")
-            kept["spot"] = kept.pop("ledger.spot")
-            growth = paths.episode.double().log().diff(dim=0)
-            return kept, {
-                "realized_volatility": (growth.square().mean() / paths.dt).sqrt().item(),
-                "context_clipped_share": self.builder.clipped_share(paths),
-            }
+        def make() -> tuple[Parts, dict[str, Any]]:
+            parts, facts = [], {}
+            for name, paths in self.draw(self.data.names, episodes, "evaluation"):
+                with phase("features"):
+                    rate, frictions = self._charges(name)
+                    trial = Trial.make(paths, self.builder, rate, frictions=frictions, dtype=torch.float32)
+                    kept = _there(trial.state, KEPT) | _there(trial.ledger, LEDGER, "ledger.")
+                    kept["spot"] = kept.pop("ledger.spot")
+                    parts.append(kept)
+                    growth = paths.episode.double().log().diff(dim=0)
+                    facts[name] = {
+                        "realized_volatility": (growth.square().mean() / paths.dt).sqrt().item(),
+                        "context_clipped_share": self.builder.clipped_share(paths),
+                    }
+            return parts, facts
 
-        parts, facts = self._fetch("evaluation", self.data.names, episodes, ("evaluation",), ready)
+        parts, facts = self._fetch("evaluation", {"episodes": episodes, "purpose": ["evaluation"]}, make)
         trials = {}
         for name, one in zip(self.data.names, parts, strict=True):
             rate, frictions = self._charges(name)
@@ -140,12 +145,21 @@ class Preparation:
     def _scenes(
         self, name: str, names: tuple[str, ...], episodes: int, *purpose: str | int, labels: Labels = "bands"
     ) -> list[Scene]:
-        def ready(environment: str, paths: Paths) -> tuple[dict[str, Tensor], dict[str, float]]:
-            rate, frictions = self._charges(environment)
-            scene = Scene.make(paths, self.builder, rate, frictions=frictions)
-            return _there(scene.state, KEPT) | _there(scene, ("gains", "owed", "terms")), {}
+        def make() -> tuple[Parts, dict[str, Any]]:
+            scenes = []
+            for environment, paths in self.draw(names, episodes, *purpose):
+                with phase("features"):
+                    rate, frictions = self._charges(environment)
+                    scenes.append(Scene.make(paths, self.builder, rate, frictions=frictions))
+            dealt = relabel(scenes, labels, stream(*purpose, labels))
+            days = [
+                {name: day.clone() for name, day in _there(one.state, BY_DAY).items()} for one in dealt
+            ]  # not shared
+            parts = [_there(one.state, KEPT) | _there(one, ("gains", "owed", "terms")) for one in dealt]
+            return [part | own for part, own in zip(parts, days, strict=True)], {}
 
-        parts, _ = self._fetch(name, names, episodes, purpose, ready, labels)
+        told = [*purpose, labels] if labels != "bands" else list(purpose)
+        parts, _ = self._fetch(name, {"episodes": episodes, "purpose": told}, make)
         trained = [number if name.startswith(TRAINING) else None for number in range(len(parts))]
         return [
             Scene(
@@ -159,27 +173,15 @@ class Preparation:
         ]
 
     def _fetch(
-        self,
-        name: str,
-        names: tuple[str, ...],
-        episodes: int,
-        purpose: tuple[str | int, ...],
-        ready: Ready,
-        labels: Labels = "bands",
-    ) -> tuple[list[dict[str, Tensor]], dict[str, Any]]:
-        """Tensors of each environment, drawn and made ready if nobody has done so, and facts about its paths."""
+        self, name: str, asked: dict[str, Any], make: Callable[[], tuple[Parts, dict[str, Any]]]
+    ) -> tuple[Parts, dict[str, Any]]:
+        """Tensors of each environment, made if nobody has done so, and facts about its paths."""
 
-        def make() -> tuple[dict[str, Tensor], dict[str, Any]]:
-            parts, facts = [], {}
-            for environment, paths in self.draw(names, episodes, *purpose):
-                with phase("features"):
-                    tensors, facts[environment] = ready(environment, paths)
-                    parts.append(tensors)
-            parts = relabel(parts, labels, stream(*purpose, labels))
+        def flat() -> tuple[dict[str, Tensor], dict[str, Any]]:
+            parts, facts = make()
             return {f"{number}/{key}": one for number, part in enumerate(parts) for key, one in part.items()}, facts
 
-        told = [*purpose, labels] if labels != "bands" else list(purpose)
-        tensors, facts = self.shelf.fetch(name, {**self.settings, "episodes": episodes, "purpose": told}, make)
+        tensors, facts = self.shelf.fetch(name, {**self.settings, **asked}, flat)
         parts: dict[int, dict[str, Tensor]] = {}
         for key, one in tensors.items():
             number, _, own = key.partition("/")
