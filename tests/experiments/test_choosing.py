@@ -8,11 +8,10 @@ from praesidium.experiments.methods import METHODS
 from praesidium.experiments.scenes import Preparation
 from praesidium.experiments.study import compose
 from praesidium.policies.neural import Neural
-from praesidium.policies.policy import Policy, Sizes
+from praesidium.policies.policy import Policy
 from praesidium.policies.whalley_wilmott import WhalleyWilmott
 from praesidium.risk import cvar
 
-SIZES = Sizes(phi=4, context=5, environments=4)
 SMALL = ["data.train=[low]", "evaluation.validation_episodes=512"]
 
 
@@ -23,7 +22,7 @@ def prepared_for(study):
 def test_the_chosen_value_has_the_least_risk_of_all():
     study = compose(["policy=whalley_wilmott", "choice={setting: risk_aversion, values: [3,300,30000]}", *SMALL])
     prepared = prepared_for(study)
-    rule, facts = choose(study, prepared, SIZES, 0)
+    rule, facts = choose(study, prepared, 0)
     (scene,) = prepared.validation(512)
     risks = {
         value: cvar(
@@ -41,7 +40,7 @@ def test_the_chosen_value_has_the_least_risk_of_all():
 @pytest.mark.parametrize("method", [name for name in METHODS if name.endswith("_tuned")])
 def test_every_tuned_method_tries_its_values(method):
     study = compose([*METHODS[method].overrides, *SMALL])
-    rule, facts = choose(study, prepared_for(study), SIZES, 0)
+    rule, facts = choose(study, prepared_for(study), 0)
     assert len(facts["training/tried"]) == len(study.choice.values) > 3
     assert facts["training/validation_cvar95"] <= min(facts["training/tried"].values())
     assert getattr(rule, study.choice.setting) == facts[f"training/chosen/{study.choice.setting}"]
@@ -56,7 +55,7 @@ def test_a_setting_that_is_not_there_is_refused_at_once():
 
 def test_without_a_choice_the_policy_stays_as_it_is():
     study = compose(["policy=whalley_wilmott", *SMALL])
-    assert choose(study, prepared_for(study), SIZES, 0) == (WhalleyWilmott(), {})
+    assert choose(study, prepared_for(study), 0) == (WhalleyWilmott(), {})
 
 
 def test_a_network_is_not_chosen_this_way():
@@ -67,8 +66,7 @@ def test_a_network_is_not_chosen_this_way():
             return Neural().build(sizes, seed=seed)
 
     try:
-        study = compose(["policy=delta", "policy.kind=wide", "choice={setting: width, values: [1, 2]}", *SMALL])
         with pytest.raises(InputError, match="wide is trained; search its settings with praesidium tune"):
-            choose(study, prepared_for(study), SIZES, 0)
+            compose(["policy=delta", "policy.kind=wide", "choice={setting: width, values: [1, 2]}", *SMALL])
     finally:
         del Policy.registry["wide"]

@@ -6,7 +6,6 @@ import pytest
 import torch
 
 from praesidium.component import InputError
-from praesidium.experiments.hedging import sizes_of
 from praesidium.experiments.methods import METHODS, overrides_of
 from praesidium.experiments.study import compose
 from praesidium.experiments.task import HedgingTask
@@ -51,7 +50,9 @@ def scenes_of(instruments):
 def case_of(name):
     """A rule away from its start, its scenes, its task, its numbers."""
     instruments = OPTION if name == "dynamic_delta" else ()
-    sizes = Sizes(phi=4, context=5, environments=2, instruments=1 + len(instruments), regimes=3)
+    sizes = Sizes(
+        phi=4, context=5, environments=2, instruments=1 + len(instruments), regimes=3, option=bool(instruments)
+    )
     rule, scenes = policy_of(name).build(sizes, seed=5).double(), scenes_of(instruments)
     with torch.no_grad():
         for parameter in rule.parameters():
@@ -82,11 +83,11 @@ def fixed_widths(monkeypatch):
 def test_a_method_needs_what_its_row_says(name):
     study = compose(overrides_of(name))
     assert study.objective.kind == "erm"
-    assert sizes_of(study).regimes == 3
+    assert study.sizes.regimes == 3
     assert len(study.instruments) == (name == "dynamic_delta")
     if name != "lstm_delta":  # a memory works without
         with pytest.raises(InputError, match=r"say state\.regimes\.n_regimes=3"):
-            study.policy.build(Sizes(4, 5, 2), seed=0)
+            study.policy.build(Sizes(4, 5, 2, instruments=2, option=True), seed=0)
     assert METHODS[name].says
 
 

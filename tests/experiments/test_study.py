@@ -3,7 +3,7 @@
 import pytest
 
 from praesidium.component import InputError, build
-from praesidium.experiments.methods import BENCHMARK, METHODS
+from praesidium.experiments.methods import BENCHMARK, METHODS, OPTION, REGIMES
 from praesidium.experiments.study import CONF, Study, compose, options
 from praesidium.policies.outputs import Free, Residual
 
@@ -17,9 +17,25 @@ def test_every_method_composes_and_round_trips(method):
 
 @pytest.mark.parametrize("group", [path.name for path in CONF.iterdir() if path.is_dir() and path.name[0] != "_"])
 def test_every_file_of_every_group_composes(group):
-    calibrated = [f"data.path={CONF / 'data' / 'synthetic_calibrated.yaml'}"]  # a file of the user's
+    """With a file of the user's, an option to hedge with, and a view of the regime, which some cannot do without."""
+    besides = [OPTION, REGIMES] if group == "policy" else []
     for name in options(group):
-        assert isinstance(compose([f"{group}={name}", *(calibrated if name == "calibrated" else [])]), Study)
+        own = [f"data.path={CONF / 'data' / 'synthetic_calibrated.yaml'}"] if name == "calibrated" else []
+        assert isinstance(compose([f"{group}={name}", *besides, *own]), Study)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "sentence"),
+    [
+        (["policy=delta_gamma"], "delta_gamma: there is no option to hedge with; put one first: instruments="),
+        (["policy=delta_vega", "instruments=[{kind: asset}]"], "delta_vega: there is no option to hedge with"),
+        (["policy=dynamic_delta", REGIMES], "gamma_share: there is no option to hedge with"),
+        (["policy=regime_delta"], r"regime: the state has no view of the regime; say state\.regimes\.n_regimes=3"),
+    ],
+)
+def test_a_policy_that_cannot_be_built_is_refused_before_any_work(overrides, sentence):
+    with pytest.raises(InputError, match=sentence):
+        compose(overrides)
 
 
 def test_overrides_reach_the_component():

@@ -57,7 +57,7 @@ def test_limits_that_exclude_the_empty_book_are_refused():
 @pytest.mark.parametrize("kind", sorted(Policy.registry))
 def test_every_policy_keeps_them_in_every_instrument(kind, optioned):
     builder = StateSettings(revalue=True).fit([optioned], EuropeanCall(), (NEAR, FAR), LIMITS)
-    rule = Policy.registry[kind]().build(Sizes(4, 5, 2, instruments=3), seed=1)
+    rule = Policy.registry[kind]().build(Sizes(4, 5, 2, instruments=3, option=True), seed=1)
     rule = rule.double() if isinstance(rule, torch.nn.Module) else rule
     (episode,) = Trial.make(optioned, builder, 1e-3).episodes(rule)
     assert episode.positions.shape == (optioned.horizon, optioned.count, 3)
@@ -69,7 +69,7 @@ def test_every_policy_keeps_them_in_every_instrument(kind, optioned):
 def test_a_network_knows_what_it_could_reach(optioned):
     """Its inventory is what is held, not what was wanted: rollout and decisions agree on it."""
     builder = StateSettings().fit([optioned], EuropeanCall(), (NEAR, FAR), LIMITS)
-    rule = Neural().build(Sizes(4, 5, 2, instruments=3), seed=1).double()
+    rule = Neural().build(Sizes(4, 5, 2, instruments=3, option=True), seed=1).double()
     with torch.no_grad():
         for parameter in rule.parameters():
             parameter.add_(0.3 * torch.randn(parameter.shape, generator=stream("tests", "limits")))

@@ -132,7 +132,7 @@ def test_gamma_hedging_takes_the_risk_of_hedging_once_a_day():
 @pytest.mark.parametrize("kind", ["delta_gamma", "delta_vega"])
 def test_without_an_option_there_is_nothing_to_hedge_with(kind, options):
     paths, _, spot_only = options
-    with pytest.raises(InputError, match=r"there is no option to hedge with; add one: instruments="):
+    with pytest.raises(InputError, match=r"there is no option to hedge with; put one first: instruments="):
         Policy.registry[kind]().positions(spot_only.build(paths, RATE))
 
 

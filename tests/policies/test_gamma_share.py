@@ -16,7 +16,7 @@ from praesidium.policies.policy import Sizes
 from praesidium.training.parameters import Parameters
 from praesidium.training.reproducibility import stream
 
-SIZES = Sizes(phi=4, context=5, environments=1, instruments=3)
+SIZES = Sizes(phi=4, context=5, environments=1, instruments=3, option=True)
 SIDES = (Listed(days=45, cost_multiple=10), Listed(right="put", moneyness=0.95, days=12, cost_multiple=20))
 NETWORK = Neural(output=GammaShare())
 
@@ -81,6 +81,8 @@ def test_decisions_and_stacks_are_those_of_the_rollout(trader):
 
 
 def test_without_an_option_it_says_what_it_needs(builder, wild):
+    with pytest.raises(InputError, match=r"gamma_share: there is no option to hedge with; put one first"):
+        NETWORK.build(replace(SIZES, option=False), seed=2)
     rule = NETWORK.build(replace(SIZES, instruments=1), seed=2).double()
-    with pytest.raises(InputError, match=r"gamma_share: there is no option to hedge with; add one"):
+    with pytest.raises(InputError, match=r"gamma_share: there is no option to hedge with; put one first"):
         rule.positions(builder.build(wild, 1e-3))

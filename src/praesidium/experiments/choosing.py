@@ -5,30 +5,21 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from torch import nn
 
-from praesidium.component import InputError
 from praesidium.diagnostics.scorecard import LEVEL
 from praesidium.experiments.scenes import Preparation
 from praesidium.experiments.study import Study
 from praesidium.hedging.rollout import Rule, Scene
-from praesidium.policies.policy import Sizes
 from praesidium.risk import cvar
 from praesidium.stopwatch import phase
 
 
-def choose(study: Study, prepared: Preparation, sizes: Sizes, seed: int) -> tuple[Rule, dict[str, Any]]:
-    """The rule of least CVaR-95 on the validation environments, mean over them, and what was tried.
-
-    Raises:
-        InputError: if the policy has parameters to train, which are not chosen this way.
-    """
+def choose(study: Study, prepared: Preparation, seed: int) -> tuple[Rule, dict[str, Any]]:
+    """The rule of least CVaR-95 on the validation environments, mean over them, and what was tried."""
     if study.choice is None:
-        return study.policy.build(sizes, seed=seed), {}
+        return study.policy.build(study.sizes, seed=seed), {}
     scenes = prepared.validation(study.evaluation.validation_episodes)
-    rules = {value: policy.build(sizes, seed=seed) for value, policy in study.choice.among(study.policy).items()}
-    if any(isinstance(rule, nn.Module) for rule in rules.values()):
-        raise InputError(f"choice: {study.policy.kind} is trained; search its settings with praesidium tune")
+    rules = {value: policy.build(study.sizes, seed=seed) for value, policy in study.choice.among(study.policy).items()}
     with phase("validate"):
         risks = {value: _risk(rule, scenes) for value, rule in rules.items()}
     best = min(risks, key=lambda value: risks[value])

@@ -21,7 +21,7 @@ from praesidium.experiments.study import Study
 from praesidium.experiments.training import train
 from praesidium.hedging.rollout import Rule
 from praesidium.hedging.state_builder import StateBuilder
-from praesidium.policies.policy import Sizes, TrainableRule
+from praesidium.policies.policy import TrainableRule
 from praesidium.stopwatch import phase
 
 STATE = "state.json"
@@ -46,11 +46,10 @@ def perform(
     for run in runs:
         run.begin()
     prepared = prepare(study.data, study.liability, study.state, study.instruments, study.limits, device, shelf)
-    sizes = sizes_of(study)
-    rules = [one.policy.build(sizes, seed=seed) for one, seed in zip(studies, seeds, strict=True)]
+    rules = [one.policy.build(one.sizes, seed=seed) for one, seed in zip(studies, seeds, strict=True)]
     trained: Sequence[dict[str, Any] | FloatingPointError] = [{} for _ in rules]
     if any(one.choice is not None for one in studies):
-        found = [choose(one, prepared, sizes, seed) for one, seed in zip(studies, seeds, strict=True)]
+        found = [choose(one, prepared, seed) for one, seed in zip(studies, seeds, strict=True)]
         rules, trained = [rule for rule, _ in found], [facts for _, facts in found]
     elif isinstance(rules[0], nn.Module):
         trained = train(studies, seeds, [_trainable(rule) for rule in rules], runs, prepared)
@@ -82,18 +81,6 @@ def _judge(rule: Rule, study: Study, run: Run, prepared: Preparation) -> dict[st
         with phase("probe"):
             metrics |= probe(rule, prepared, study.evaluation, study.risk)
     return metrics | {"data": dict(prepared.source.report), "environments": dict(judgment.paths)}
-
-
-def sizes_of(study: Study) -> Sizes:
-    """What networks must know of a study."""
-    state = study.state
-    return Sizes(
-        phi=len(state.phi_columns),
-        context=len(state.context_columns),
-        environments=len(study.environments),
-        instruments=1 + len(study.instruments),
-        regimes=0 if state.regimes is None else state.regimes.n_regimes,
-    )
 
 
 def read_state(folder: Path, study: Study) -> StateBuilder:

@@ -13,7 +13,6 @@ import torch
 from torch import nn
 
 from praesidium.experiments.grid import Cell
-from praesidium.experiments.hedging import sizes_of
 from praesidium.experiments.study import Study
 from praesidium.policies import native
 
@@ -82,7 +81,7 @@ def stack_size(study: Study, replicas: int, device: str) -> int:
     It follows from the study alone, not from the number of processes, and with it the last bits of the results. Where
     a stack of all would be less than twice as fast as one after another, two stacks leave work for another core.
     """
-    rule = study.policy.build(sizes_of(study), seed=0)
+    rule = study.policy.build(study.sizes, seed=0)
     if not isinstance(rule, nn.Module):
         return 1
     if device == "cpu":

@@ -10,7 +10,7 @@ from typing import Any
 from praesidium.component import InputError, build, unknown
 from praesidium.experiments import store
 from praesidium.experiments.evaluation import evaluate
-from praesidium.experiments.hedging import read_state, sizes_of
+from praesidium.experiments.hedging import read_state
 from praesidium.experiments.scenes import Preparation
 from praesidium.experiments.study import Study, compose, options, register_members
 from praesidium.hedging.state_builder import StateBuilder
@@ -79,7 +79,7 @@ def read_policy(checkpoint: Path) -> Stored:
     names = {key: settings.pop(key) for key in ("dataset", "method", "seed")}
     register_members(settings["plugins"])
     study = build(Study, settings)
-    rule = study.policy.build(sizes_of(study), seed=names["seed"])
+    rule = study.policy.build(study.sizes, seed=names["seed"])
     assert isinstance(rule, TrainableRule), "only a trained policy has checkpoints"
     rule.load_state_dict(tensors)
     return Stored(rule, study, read_state(folder, study), folder, **names, step=facts["step"])

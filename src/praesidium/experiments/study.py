@@ -30,7 +30,7 @@ from praesidium.hedging.liability import Liability
 from praesidium.hedging.limits import Limits
 from praesidium.hedging.state_builder import StateSettings
 from praesidium.objectives.objective import Objective
-from praesidium.policies.policy import Policy
+from praesidium.policies.policy import Policy, Sizes, TrainableRule
 from praesidium.training.recipe import Recipe
 
 CONF = Path(praesidium.conf.__path__[0])
@@ -127,13 +127,29 @@ class Study(Component):
 
     @model_validator(mode="after")
     def _fits_together(self) -> Study:
+        rule = self.policy.build(self.sizes, seed=0)
         if self.choice is not None:
             self.choice.among(self.policy)
+            if isinstance(rule, TrainableRule):
+                raise InputError(f"choice: {self.policy.kind} is trained; search its settings with praesidium tune")
         if self.instruments and not self.state.greeks:
             raise ValueError("instruments: the textbook hedge of several needs state.greeks=true")
         if self.train.labels == "regimes" and self.state.regimes is None:
             raise ValueError("train.labels: regimes need a view of them; say state.regimes.n_regimes=3")
         return self
+
+    @property
+    def sizes(self) -> Sizes:
+        """What networks must know of it."""
+        first = self.instruments[0] if self.instruments else None
+        return Sizes(
+            phi=len(self.state.phi_columns),
+            context=len(self.state.context_columns),
+            environments=len(self.environments),
+            instruments=1 + len(self.instruments),
+            regimes=0 if self.state.regimes is None else self.state.regimes.n_regimes,
+            option=first is not None and first.days_left(self.data.horizon) is not None,
+        )
 
     @property
     def environments(self) -> tuple[str, ...]:

@@ -9,10 +9,10 @@ from jaxtyping import Float
 from pydantic import Field
 from torch import Tensor
 
-from praesidium.component import InputError
 from praesidium.hedging.state import State
-from praesidium.policies.option_hedge import LEAST
+from praesidium.policies.option_hedge import LEAST, no_option
 from praesidium.policies.outputs import Output
+from praesidium.policies.policy import Sizes
 
 FEW = 2.0  # sigmoid(-2) = 0.12: an option costs many times what the spot costs
 
@@ -31,13 +31,14 @@ class GammaShare(Output, kind="gamma_share"):
 
     cap: float = Field(default=2.0, gt=0)
 
+    def check(self, sizes: Sizes) -> None:
+        if not sizes.option:
+            raise no_option(self.kind)
+
     def textbook(self, state: State) -> Float[Tensor, "steps *replicas paths instruments sides"]:
         """The hedge without the option, and what changes in all instruments if gamma is hedged in full."""
         if state.hedges is None:
-            raise InputError(
-                f"{self.kind}: there is no option to hedge with; add one: "
-                "instruments=[{kind: listed_option, days: 120}]"
-            )
+            raise no_option(self.kind)
         delta, gamma = state.hedges[..., 0, 0], state.hedges[..., 0, 1]
         usable = gamma.abs() > LEAST
         held = torch.where(usable, state.gamma / torch.where(usable, gamma, 1), 0).clamp(-self.cap, self.cap)

@@ -30,6 +30,7 @@ class Neural(Policy, kind="neural"):
     output: Output = Residual()
 
     def build(self, sizes: Sizes, *, seed: int) -> NeuralRule:
+        self.output.check(sizes)
         outputs = self.output.outputs * sizes.instruments
         head = self.head.build(self.encoder.width, outputs, sizes.environments, seed=seed, gain=self.output.gain)
         return NeuralRule(self.encoder.build(sizes, seed=seed), head, self.output)

@@ -17,6 +17,13 @@ from praesidium.policies.policy import Policy, Sizes
 LEAST = 1e-6  # sensitivity of an option below which it hedges nothing
 
 
+def no_option(kind: str) -> InputError:
+    """What to say where the first instrument beside the spot is no option, or there is none."""
+    return InputError(
+        f"{kind}: there is no option to hedge with; put one first: instruments=[{{kind: listed_option, days: 120}}]"
+    )
+
+
 class OptionHedge(Policy):
     """Trade the first instrument beside the spot to the sensitivity of the claim, and the spot to what delta is left.
 
@@ -29,6 +36,8 @@ class OptionHedge(Policy):
     cap: float = Field(default=2.0, gt=0)
 
     def build(self, sizes: Sizes, *, seed: int) -> OptionHedge:
+        if not sizes.option:
+            raise no_option(self.kind)
         return self
 
     @abstractmethod
@@ -39,10 +48,7 @@ class OptionHedge(Policy):
     def positions(self, state: State) -> Float[Tensor, "steps paths instruments"]:
         """Spot, option, and nothing of other instruments."""
         if state.hedges is None:
-            raise InputError(
-                f"{self.kind}: there is no option to hedge with; add one: "
-                "instruments=[{kind: listed_option, days: 120}]"
-            )
+            raise no_option(self.kind)
         claim, option = self.ratio(state)
         wanted = self.share * claim / torch.where(option.abs() > LEAST, option, 1)
         held = torch.where(option.abs() > LEAST, wanted, 0).clamp(-self.cap, self.cap)

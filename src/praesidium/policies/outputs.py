@@ -12,6 +12,7 @@ from torch.nn.functional import softplus
 
 from praesidium.component import Component
 from praesidium.hedging.state import State
+from praesidium.policies.policy import Sizes
 
 
 class Output(Component):
@@ -24,6 +25,14 @@ class Output(Component):
 
     outputs: ClassVar[int] = 1
     gain: ClassVar[float] = 1.0
+
+    def check(self, sizes: Sizes) -> None:
+        """Refuse what the network would have to work with, if it is not enough.
+
+        Raises:
+            InputError: says what is missing.
+        """
+        return
 
     def textbook(self, state: State) -> Tensor:
         """What the position is made of beside the head's outputs, at all times: the textbook hedge."""

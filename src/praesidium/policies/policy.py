@@ -24,6 +24,7 @@ class Sizes:
         environments: number of training environments.
         instruments: number of instruments, the spot among them.
         regimes: number of regimes that the state tells apart; 0 without a view of them.
+        option: whether the first instrument beside the spot is an option.
     """
 
     phi: int
@@ -31,6 +32,7 @@ class Sizes:
     environments: int
     instruments: int = 1
     regimes: int = 0
+    option: bool = False
 
 
 class Decisions(NamedTuple):
@@ -68,4 +70,8 @@ class Policy(Component):
 
     @abstractmethod
     def build(self, sizes: Sizes, *, seed: int) -> Rule:
-        """The rule itself; one with parameters is a :class:`TrainableRule`, and they depend on the seed alone."""
+        """The rule itself; one with parameters is a :class:`TrainableRule`, and they depend on the seed alone.
+
+        Raises:
+            InputError: if the state or the instruments lack what it cannot do without.
+        """
