@@ -7,12 +7,20 @@ import torch
 from praesidium.component import InputError
 from praesidium.experiments.labels import relabel
 from praesidium.experiments.scenes import Preparation
-from praesidium.experiments.study import compose
+from praesidium.experiments.study import compose, options
 from praesidium.hedging.rollout import Scene
 from praesidium.hedging.state import State
 from praesidium.training.reproducibility import stream
 
 SMALL = ("state.regimes.n_regimes=3", "state.regimes.paths=16")
+
+
+def small(study):
+    """A preparation that has seen sixteen episodes of each environment."""
+    unfitted = Preparation(study.data, study.liability, study.state)
+    drawn = [paths for _, paths in unfitted.draw(study.data.train, 16, "tests")]
+    builder = study.state.fit(drawn, study.liability)
+    return Preparation(study.data, study.liability, study.state, builder=builder)
 
 
 def environments(weights):
@@ -66,8 +74,7 @@ def test_an_episode_keeps_the_frictions_of_its_environment(labels):
     """Whether all have some, the first alone, or another one alone."""
     for charged in (("low", "medium_10_15", "medium_15_20", "medium_20_25"), ("low",), ("medium_10_15",)):
         extra = [f"data.environments.{name}.frictions={{quadratic: 0.01, widening: 3.0}}" for name in charged]
-        study = compose([*SMALL, *extra])
-        prepared = Preparation(study.data, study.liability, study.state)
+        prepared = small(compose([*SMALL, *extra]))
         every = Scene.join(prepared.training(48, 0))
         home = {owed: place for place, owed in enumerate(every.owed.tolist())}
         for one in prepared.training(48, 0, labels):
@@ -139,3 +146,14 @@ def test_environments_by_regime_are_checked(override, sentence):
         return
     with pytest.raises(InputError, match=sentence):
         compose(["data=sp500_regimes", override])
+
+
+@pytest.mark.parametrize("model", options("regimes"))
+def test_every_view_tells_regimes_apart(model):
+    study = compose(["regimes=gaussian_hmm", f"regimes={model}"])
+    assert study.state.regimes.model == model
+    scene = small(study).training(16, 0)[-1]
+    seen = scene.state.regimes
+    torch.testing.assert_close(seen.sum(-1), torch.ones_like(seen[..., 0]))
+    assert seen.shape[-1] == study.state.regimes.n_regimes
+    assert (seen.argmax(-1).unique().numel()) > 1

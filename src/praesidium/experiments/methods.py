@@ -27,7 +27,7 @@ RESIDUAL = ("policy=joint_residual",)  # the same network, its output is added t
 SPLIT = ("policy=neural",)  # the regime may scale the structural features within bounds; added to delta
 REVALUE = "state.revalue=true"
 OPTION = "instruments=[{kind: listed_option, days: 120}]"  # at the money, twice as long as the claim
-REGIMES = "state.regimes.n_regimes=3"
+REGIMES = "regimes=gaussian_hmm"
 
 
 def _tuned(policy: str, setting: str, values: str, *more: str) -> Method:
