@@ -57,6 +57,15 @@ def test_a_part_is_drawn_beside_it(fitted, tmp_path, capsys):
     target = tmp_path / "part.png"
     assert call("regimes", "plot", str(fitted), "--first", "100", "--last", "400", "--out", str(target)) == 0
     assert target.stat().st_size > 10_000
+    before = (fitted / "regimes.png").read_bytes()
+    assert call("regimes", "plot", str(fitted), "--first", "100", "--last", "400") == 0
+    assert (fitted / "regimes_100_400.png").is_file()
+    assert (fitted / "regimes.png").read_bytes() == before
+    assert call("regimes", "plot", str(fitted), "--out", str(tmp_path)) == 0
+    assert (tmp_path / "regimes.png").is_file()
+    assert call("regimes", "plot", str(fitted), "--out", str(tmp_path / "a.svg")) == 0
+    assert (tmp_path / "a.svg").read_text().startswith("<?xml")
+    assert "end it in .png, .pdf, .svg" in refused(capsys, "regimes", "plot", str(fitted), "--out", "a.jpg")
     assert "name days within 1 to 5000" in refused(capsys, "regimes", "plot", str(fitted), "--first", "9000")
 
 

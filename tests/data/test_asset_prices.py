@@ -63,6 +63,31 @@ def test_every_flaw_is_named_with_its_place():
     assert read(split, allow_jumps=True).iloc[30, 0] == 65
 
 
+def test_what_the_last_rows_lack_can_be_cut():
+    ended = table()
+    ended.iloc[57:, 0] = np.nan
+    with pytest.raises(InputError, match=r"keep the rows before 2019-03-22, or leave these assets out; returns are no"):
+        read(ended)
+
+
+def test_bars_are_one_asset():
+    """Opens, highs and lows are no assets; a company called Low is one."""
+    frame = table().set_axis(["Open", "High", "Low"], axis=1).assign(Close=50.0, Volume=7.0)
+    found = read(frame)
+    assert found.columns.tolist() == ["prices"]
+    assert found["prices"].eq(50).all()
+    assert read(frame.assign(**{"Adj Close": 40.0}))["prices"].eq(40).all()
+    assert read(frame[["Low", "Close"]]).columns.tolist() == ["Low", "Close"]
+
+
+def test_holes_are_spoken_of(tmp_path):
+    path = tmp_path / "mine.csv"
+    table().to_csv(path, index_label="Date")
+    assert "nothing between" not in asset_prices(str(path)).caution
+    table().drop(DAYS[20:30]).drop(DAYS[40:48]).to_csv(path, index_label="Date")
+    assert "there is nothing between 2019-01-29 and 2019-02-13, and 2 such holes" in asset_prices(str(path)).caution
+
+
 def test_names_and_files_that_do_not_exist_are_refused(tmp_path):
     with pytest.raises(InputError, match="did you mean 'sp500_stocks'"):
         asset_prices("sp500_stock")

@@ -38,6 +38,13 @@ def test_a_run_killed_before_its_settings_were_whole_is_begun_anew(run):
         run.check()
 
 
+def test_a_file_in_the_way_is_named(tmp_path):
+    (tmp_path / "prices.csv").write_text("mine")
+    for folder in ("prices.csv", "prices.csv/run/deeper"):
+        with pytest.raises(InputError, match=r"prices\.csv is a file; name a folder"):
+            Run(tmp_path / folder, {}).check()
+
+
 def test_a_run_is_held_by_one(run):
     with run.hold(), pytest.raises(Busy), Run(run.folder, run.settings).hold():
         pass

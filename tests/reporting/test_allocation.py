@@ -19,7 +19,7 @@ NAN = float("nan")
         ("sharpe", Estimate(0.2, 0.1, 0.3), "+0.20 [+0.10, +0.30] better"),
         ("sharpe", Estimate(-0.2, -0.3, -0.1), "-0.20 [-0.30, -0.10] worse"),
         ("turnover", Estimate(0.2, -0.1, 0.3), "+0.20 [-0.10, +0.30] tie"),
-        ("sharpe", Estimate(0.2, NAN, NAN), "+0.20 [+nan, +nan] tie"),
+        ("sharpe", Estimate(0.2, NAN, NAN), "+0.20 [no interval]"),
     ],
 )
 def test_a_difference_says_who_is_better_or_that_nobody_knows(metric, difference, words):

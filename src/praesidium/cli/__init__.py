@@ -12,6 +12,7 @@ from praesidium.cli.terminal import complain
 from praesidium.component import InputError
 
 INTERRUPTED = 130
+RESUMED = ("train", "benchmark", "ablate", "tune", "allocate")  # commands that go on where they were interrupted
 
 app = typer.Typer(
     name="praesidium",
@@ -46,12 +47,14 @@ app.add_typer(regimes.app, name="regimes")
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Entry point: bad input is one sentence and exit code 2, an interrupt is 130."""
+    given = sys.argv[1:] if arguments is None else list(arguments)
     try:
-        app(list(arguments) if arguments is not None else None)
+        app(given)
     except InputError as error:
         complain(str(error).splitlines())
         sys.exit(2)
     except SystemExit as stop:
         if stop.code == INTERRUPTED:
-            print("interrupted; the same command with the same --out continues where it stopped", file=sys.stderr)
+            more = "; the same command with the same --out continues where it stopped" if given[0] in RESUMED else ""
+            print(f"interrupted{more}", file=sys.stderr)
         raise

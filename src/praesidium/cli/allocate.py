@@ -39,7 +39,7 @@ def allocate(
     ] = None,
     last: Annotated[str | None, typer.Option(help="Last day.  [default: by data]", metavar="DATE")] = None,
     cost: Annotated[float, typer.Option(help="Of a trade over its value; 0.001 = 10 bp.")] = 0.001,
-    delays: Annotated[str, typer.Option(help="Closes from decision to trade, 1,5.", metavar="N,...")] = "1,5",
+    delays: Annotated[str, typer.Option(help="Closes from decision to trade, 1,5; 0 is the close that decides.", metavar="N,...")] = "1,5",
     seed: Annotated[int, typer.Option(help="Of networks, regime models and resampled days.")] = 0,
     resamples: Annotated[
         int | None, typer.Option(min=100, help="Of the stationary bootstrap.  [default: by preset]")
@@ -111,6 +111,6 @@ def _perform(study: AllocationStudy, closes: pd.DataFrame, run: Run, jobs: int) 
 
 def _numbers(text: str) -> list[int]:
     parts = [part.strip() for part in text.split(",")]
-    if not all(part.isdigit() for part in parts):
+    if not all(part.isdecimal() for part in parts):
         raise InputError(f"delays: {text!r} is no list of whole numbers; write 1,5")
     return [int(part) for part in parts]

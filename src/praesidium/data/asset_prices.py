@@ -13,7 +13,7 @@ import pandas as pd
 from praesidium.component import InputError, unknown
 from praesidium.data.prices import sp500
 from praesidium.data.sheet import Sheet, numbers, read_content, read_dates, read_sheet
-from praesidium.data.staging import DATE_NAMES, LARGEST_JUMP
+from praesidium.data.staging import ADJUSTED_NAMES, BAR_NAMES, CLOSE_NAMES, DATE_NAMES, LARGEST_JUMP
 
 STOCKS, INDEX = "sp500_stocks", "sp500"
 SURVIVORS = (
@@ -21,7 +21,8 @@ SURVIVORS = (
     "compare strategies with each other, not with what could have been earned"
 )
 PRICE_ONLY = "the index is a price index: no dividends, and cash earns nothing"
-UNCHECKED = "the prices were checked for gaps, doubles and jumps, not for how their assets were chosen"
+UNCHECKED = "the prices were checked for empty cells, doubles and jumps, not for how their assets were chosen"
+LONGEST_STEP = 10  # days from one close to the next: exchanges were closed for 7 in 2001
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,11 +69,26 @@ def asset_prices(data: str, *, allow_jumps: bool = False) -> AssetPrices:
     if path.suffix.lower() != ".csv":
         raise InputError(unknown("data", data, (STOCKS, INDEX, "FILE.csv")))
     content = read_content(path, "a CSV with a date column and a column of closes for each asset")
-    return AssetPrices(path.name, read_closes(content, path.name, allow_jumps=allow_jumps), UNCHECKED)
+    closes = read_closes(content, path.name, allow_jumps=allow_jumps)
+    return AssetPrices(path.name, closes, "; ".join([UNCHECKED, *holes(closes.index)]))
+
+
+def holes(days: pd.Index) -> list[str]:
+    """What has to be said of days that lie far apart: nothing, or one phrase."""
+    steps = np.diff(days.to_numpy()) // np.timedelta64(1, "D") if isinstance(days, pd.DatetimeIndex) else np.zeros(1)
+    many, place = int((steps > LONGEST_STEP).sum()), int(steps.argmax())
+    if not many:
+        return []
+    return [
+        f"there is nothing between {days[place]:%Y-%m-%d} and {days[place + 1]:%Y-%m-%d}, and {many} such "
+        f"hole{'s' * (many > 1)} in all, each counted as one day"
+    ]
 
 
 def read_closes(content: bytes, name: str, *, allow_jumps: bool = False) -> pd.DataFrame:
     """Parse and check a wide CSV: a date column and a column of closes for each asset, oldest day first.
+
+    A file with opens, highs and lows beside the closes holds one asset: its (adjusted) closes, under the file's name.
 
     Nothing is filled in, dropped or sorted: a price that is missing is refused, with the day from which on there is
     none missing.
@@ -91,14 +107,18 @@ def read_closes(content: bytes, name: str, *, allow_jumps: bool = False) -> pd.D
     if dated is None:
         shown = ", ".join(map(repr, sheet.labels.values()))
         raise InputError(f"{name}: no date column among {shown}; name one 'date'")
-    assets = [key for key in sheet.labels if key != dated]
+    close = sheet.first_of((*ADJUSTED_NAMES, *CLOSE_NAMES))
+    bars = close is not None and sum(name in sheet.labels for name in BAR_NAMES) > 1
+    assets = [close] if close is not None and bars else [key for key in sheet.labels if key != dated]
     if not assets or len(sheet.lines) < 2:
         raise InputError(
             f"{name}: {len(assets)} columns of prices and {len(sheet.lines)} rows; give one column an asset, two rows"
         )
     dates, _ = read_dates(name, sheet.cells[dated], sheet.lines)
     _check_order(sheet, dates)
-    closes = pd.DataFrame({sheet.labels[key]: numbers(sheet.cells[key]) for key in assets}, index=dates)
+    names = [Path(name).stem] if bars else [sheet.labels[key] for key in assets]
+    columns = (numbers(sheet.cells[key]) for key in assets)
+    closes = pd.DataFrame(dict(zip(names, columns, strict=True)), index=dates)
     _check_prices(sheet, assets, closes)
     if not allow_jumps:
         _check_jumps(sheet, closes)
@@ -131,10 +151,13 @@ def _check_prices(sheet: Sheet, assets: Sequence[str], closes: pd.DataFrame) -> 
     row, column = (int(place) for place in np.argwhere(bad)[0])
     last = int(np.flatnonzero(bad.any(1))[-1])
     whole = f"keep the rows from {closes.index[last + 1]:%Y-%m-%d} on, or " if last + 1 < len(closes) else ""
+    if not whole and row > len(closes) // 2:
+        whole = f"keep the rows before {closes.index[row]:%Y-%m-%d}, or "
     cell, day = sheet.cells[assets[column]][row], f"{closes.index[row]:%Y-%m-%d}"
     raise InputError(
         f"{sheet.name}: {bad.sum()} prices of {bad.any(0).sum()} assets are missing or not positive (first: {cell!r} "
-        f"of {closes.columns[column]} on {day}, line {sheet.lines[row]}); {whole}leave these assets out"
+        f"of {closes.columns[column]} on {day}, line {sheet.lines[row]}); {whole}leave these assets out; "
+        "returns are no prices"
     )
 
 

@@ -37,6 +37,21 @@ class Sheet:
         return next((key for key in names if key in self.cells), None)
 
 
+def parse_day(name: str, given: str) -> pd.Timestamp:
+    """A day as an option names it.
+
+    Raises:
+        InputError: if it is none, or has a time zone, which daily prices have not.
+    """
+    try:
+        day = pd.Timestamp(given)
+    except ValueError:
+        day = pd.NaT
+    if not isinstance(day, pd.Timestamp) or day.tzinfo is not None:
+        raise InputError(f"{name}: {given!r} is no day; write it as 2005-01-03")
+    return day
+
+
 def read_content(path: Path, what: str = "a CSV with daily prices") -> bytes:
     """The bytes of a file, or a sentence about why there are none; ``what`` is what the file should be."""
     if path.is_dir():

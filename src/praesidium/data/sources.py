@@ -60,6 +60,6 @@ def prices_by_name(data: str, *others: str) -> Prices:
         return sp500()
     if data == "real_spy":
         return Staged().read()
-    if not data.endswith(".csv"):
+    if Path(data).suffix.lower() != ".csv":
         raise InputError(unknown("data", data, ("sp500", "real_spy", *others, "FILE.csv")))
     return read_staged(Path(data))

@@ -49,8 +49,9 @@ class Run:
         """Whether the run is done.
 
         Raises:
-            InputError: if the folder holds something that is no run, or a run with other settings.
+            InputError: if the folder cannot be made, holds something that is no run, or a run with other settings.
         """
+        check_folder(self.folder)
         config = self.folder / CONFIG
         if not config.is_file():
             files = self.folder.iterdir() if self.folder.exists() else ()
@@ -105,6 +106,19 @@ class Run:
         }
         write_text(self.folder / METADATA, json.dumps(record, indent=2))
         write_text(self.folder / FINAL, json.dumps(metrics, indent=2, allow_nan=False))
+
+
+def check_folder(folder: Path) -> None:
+    """Refuse what is no folder and cannot become one, before the work that would be written into it.
+
+    Raises:
+        InputError: names what is in the way.
+    """
+    there = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
+    if not there.is_dir():
+        raise InputError(f"out: {there} is a file; name a folder")
+    if not os.access(there, os.W_OK):
+        raise InputError(f"out: nothing may be written into {there}; name another folder")
 
 
 class StepLog:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,9 +12,10 @@ import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
+from praesidium.component import InputError
 from praesidium.experiments.allocation import DIFFERENCES, INTERVALS, RETURNS
 from praesidium.experiments.allocation_strategies import STRATEGIES
-from praesidium.experiments.store import read_config
+from praesidium.experiments.store import FINAL, read_config
 from praesidium.portfolio.metrics import METRICS
 from praesidium.reporting.plots.equity import drawdown_figure, equity_figure
 
@@ -31,8 +33,13 @@ class Estimate:
 
     @property
     def tie(self) -> bool:
-        """Of a difference: its interval covers zero, or there is none."""
-        return not (self.low > 0 or self.high < 0)
+        """Of a difference: its interval covers zero."""
+        return self.low <= 0 <= self.high
+
+    @property
+    def bounded(self) -> bool:
+        """Whether it has an interval; one that is over nothing on some of the resampled days has none."""
+        return not (math.isnan(self.low) or math.isnan(self.high))
 
 
 @dataclass(frozen=True)
@@ -54,12 +61,12 @@ class Column:
     def cell(self, figure: Estimate, *, sign: str = "") -> str:
         """``value [low, high]``."""
         value, *ends = (f"{self.scale * one:{sign}.{self.digits}f}" for one in (figure.value, figure.low, figure.high))
-        return f"{value} [{', '.join(ends)}]"
+        return f"{value} [{', '.join(ends)}]" if figure.bounded else f"{value} [no interval]"
 
     def compared(self, difference: Estimate) -> str:
         """The cell of a difference, and whether it is a tie."""
-        better = (difference.low > 0) == METRICS[self.metric].higher_is_better
-        return f"{self.cell(difference, sign='+')} {'tie' if difference.tie else 'better' if better else 'worse'}"
+        cell, better = self.cell(difference, sign="+"), (difference.low > 0) == METRICS[self.metric].higher_is_better
+        return f"{cell} {'tie' if difference.tie else 'better' if better else 'worse'}" if difference.bounded else cell
 
 
 COLUMNS = {
@@ -147,10 +154,7 @@ def draw_allocation(found: Allocation) -> list[Path]:
     for name in map(str, returns):
         groups.setdefault(STRATEGIES[name].group, []).append(name)
     references = [name for name in ("min_variance", "jump_timing") if name in returns]
-    data, net = (
-        found.study["data"],
-        f"net of {_points(found)} bp, traded {found.delay} close{'s' * (found.delay != 1)} after the decision",
-    )
+    data, net = found.study["data"], f"net of {_points(found)} bp, {_traded(found.delay)}"
     settings: dict[str, Any] = {"references": references, "footnote": found.study["caution"]}
     wealth, fall = f"{data}: what 1 has become, {net}", f"{data}: fall from the peak, the deepest in the legend, {net}"
     return [
@@ -164,8 +168,8 @@ def print_allocation(found: Allocation, console: Console) -> None:
     study = found.study
     for delay in sorted(study["delays"]):
         _headline(
-            f"{study['data']}, {study['first']} to {study['last']}, net of {_points(found)} bp, traded {delay} closes "
-            "after the decision: estimate [95 % interval]",
+            f"{study['data']}, {study['first']} to {study['last']}, net of {_points(found)} bp, {_traded(delay)}: "
+            "estimate [95 % interval]",
             console,
         )
         console.print(_table(found, delay))
@@ -173,8 +177,9 @@ def print_allocation(found: Allocation, console: Console) -> None:
         _headline(f"less {baseline} on the same days, delay {found.delay}: difference [95 % interval]", console)
         console.print(_comparison(found, baseline))
     for heading, lines in ((f"goals, delay {found.delay}", verdicts(found)), ("read with care", notes(found))):
-        _headline(heading, console)
-        for line in lines:
+        for place, line in enumerate(lines):
+            if not place:
+                _headline(heading, console)
             console.print(f"  {line}", highlight=False, soft_wrap=True)
 
 
@@ -184,10 +189,10 @@ def verdicts(found: Allocation) -> Iterator[str]:
         if goal.baseline not in found.baselines:
             continue
         column, reached = COLUMNS[goal.metric], found.intervals[found.delay, goal.baseline, goal.metric]
-        answers: dict[str, list[str]] = {"yes": [], "tie": [], "no": []}
+        answers: dict[str, list[str]] = {"yes": [], "tie": [], "no": []}  # drawdown, CVaR, turnover have intervals
         for (delay, baseline, name, metric), one in found.differences.items():
             if (delay, baseline, metric) == (found.delay, goal.baseline, goal.metric):
-                answers["tie" if one.tie else "yes" if one.high < 0 else "no"].append(name)
+                answers["yes" if one.high < 0 else "no" if one.low > 0 else "tie"].append(name)
         told = "; ".join(f"{word}: {', '.join(names) or '-'}" for word, names in answers.items())
         here = f"{column.cell(reached)} here, {goal.known} on the {goal.where}"
         yield f"{column.heading} at or below {goal.baseline} ({here}): {told}"
@@ -209,10 +214,21 @@ def notes(found: Allocation) -> Iterator[str]:
 
 
 def _estimates(path: Path, keys: list[str]) -> dict[tuple[Any, ...], Estimate]:
-    table = pd.read_csv(path)
+    try:
+        table = pd.read_csv(path)
+    except (OSError, ValueError):
+        raise InputError(
+            f"{path}: cannot be read; delete {path.parent / FINAL} and run the same command again"
+        ) from None
     figures = zip(table["estimate"], table["low"], table["high"], strict=True)
     names = table[keys].itertuples(index=False, name=None)
     return {key: Estimate(*map(float, figure)) for key, figure in zip(names, figures, strict=True)}
+
+
+def _traded(delay: int) -> str:
+    if not delay:
+        return "traded at the very close that decides, which nobody can"
+    return f"traded {delay} close{'s' * (delay != 1)} after the decision"
 
 
 def _points(found: Allocation) -> str:

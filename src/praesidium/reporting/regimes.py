@@ -10,11 +10,13 @@ import numpy as np
 import pandas as pd
 
 from praesidium.component import InputError
+from praesidium.data.sheet import parse_day
 from praesidium.experiments.regimes import History
 from praesidium.experiments.store import write_text
 from praesidium.markets.market import TRADING_DAYS
 from praesidium.regimes.causality import deciding
 from praesidium.regimes.model import RegimeModel
+from praesidium.reporting.plots.canvas import FORMATS
 from praesidium.reporting.plots.regimes import regimes_figure
 
 TABLE, RECORD, FIGURE = "regimes.csv", "regimes.json", "regimes.png"
@@ -51,21 +53,30 @@ def keep(model: RegimeModel, seen: History, rows: int, folder: Path, *, heading:
 def draw(folder: Path, *, first: str | None = None, last: str | None = None, out: Path | None = None) -> Path:
     """The figure of a fitted model, or of the days from ``first`` to ``last``.
 
+    Args:
+        folder: what :func:`keep` has written.
+        first, last: days; the first and the last of all if left out.
+        out: a .png, .pdf or .svg file, or a folder; by default in ``folder``.
+
     Raises:
-        InputError: if the folder holds no fitted model, or there are no such days.
+        InputError: if the folder holds no fitted model, there are no such days, or the file is of another kind.
     """
     record, table = _read(folder)
-    dated = isinstance(table.index, pd.DatetimeIndex)
     chosen = table.loc[_day(first, table, "first") : _day(last, table, "last")]
     if len(chosen) < FEWEST:
-        span = f"{table.index[0]} to {table.index[-1]}"
+        span = f"{_name(table.index[0])} to {_name(table.index[-1])}"
         raise InputError(f"first, last: {len(chosen)} days lie between {first} and {last}; name days within {span}")
     until = table.index[int(record["rows"]) - 1]
-    part = f"_{chosen.index[0]:%Y-%m-%d}_{chosen.index[-1]:%Y-%m-%d}" if (first or last) and dated else ""
+    part = f"_{_name(chosen.index[0])}_{_name(chosen.index[-1])}" if first or last else ""
+    own = FIGURE.replace(".", f"{part}.")
+    path = folder / own if out is None else out / own if out.is_dir() else out
+    if path.suffix[1:] not in FORMATS:
+        raise InputError(f"out: {path} is no figure that can be written; end it in .{', .'.join(FORMATS)}")
     return regimes_figure(
         chosen["price"],
         chosen.drop(columns="price"),
-        out or folder / FIGURE.replace(".", f"{part}."),
+        path,
+        formats=[path.suffix[1:]],
         volatilities=[level * TRADING_DAYS**0.5 for level in record["learned"]["volatilities_"]],
         heading=record["heading"],
         fitted_until=until if chosen.index[0] < until < chosen.index[-1] else None,
@@ -87,6 +98,10 @@ def _day(given: str | None, table: pd.DataFrame, name: str) -> Any:
     if given is None:
         return None
     try:
-        return pd.Timestamp(given) if isinstance(table.index, pd.DatetimeIndex) else int(given)
+        return parse_day(name, given) if isinstance(table.index, pd.DatetimeIndex) else int(given)
     except ValueError:
-        raise InputError(f"{name}: {given!r} is no day; write it as {table.index[0]}") from None
+        raise InputError(f"{name}: {given!r} is no day; write it as {_name(table.index[0])}") from None
+
+
+def _name(day: Any) -> str:
+    return f"{day:%Y-%m-%d}" if isinstance(day, pd.Timestamp) else f"{day}"

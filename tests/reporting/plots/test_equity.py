@@ -42,6 +42,20 @@ def test_drawdown_is_the_fall_from_the_peak_the_start_included(drawn, tmp_path):
     np.testing.assert_allclose(drawn[0]["up 0%"], 0)
 
 
+@pytest.mark.parametrize("growth", [0.0, 0.02, 9.0])
+def test_wealth_can_be_read_from_its_axis(growth, monkeypatch, tmp_path):
+    """However little it moves, or much."""
+    drawn = []
+    monkeypatch.setattr(equity, "save", lambda figure, path, _: drawn.append(figure) or path)
+    returns = pd.DataFrame({"one": np.full(30, (1 + growth) ** (1 / 30) - 1)}, pd.bdate_range("2001-01-01", periods=30))
+    equity_figure(returns, {"all": ["one"]}, tmp_path / "e.png", heading="h", footnote="long words " * 40)
+    axis, figure = drawn[0].axes[0], drawn[0]
+    low, high = axis.get_ylim()
+    assert sum(low <= tick <= high for tick in axis.yaxis.get_majorticklocs()) >= 2
+    figure.draw_without_rendering()
+    assert figure._supxlabel.get_window_extent().x1 <= figure.bbox.width
+
+
 def test_a_file_is_written_and_unknown_strategies_are_refused(tmp_path):
     path = equity_figure(RETURNS, GROUPS, tmp_path / "e.png", heading="h", footnote="f")
     assert path.read_bytes().startswith(b"\x89PNG")

@@ -9,11 +9,13 @@ from itertools import cycle
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
 from praesidium.component import InputError
 from praesidium.reporting.tables import BASELINES
@@ -71,6 +73,25 @@ def title(figure: Figure, text: str) -> None:
     width = int(LETTERS * figure.get_figwidth())
     wrapped = "\n".join(textwrap.fill(line, width) for line in text.splitlines())
     figure.suptitle(wrapped, x=0.01, ha="left", fontsize=11)
+
+
+def footnote(figure: Figure, text: str) -> None:
+    """What has to be known, below all panels."""
+    width = int(1.4 * LETTERS * figure.get_figwidth())  # smaller letters than those of the title
+    figure.supxlabel(textwrap.fill(text, width), x=0.01, ha="left", fontsize=8, color=GRAY)
+
+
+def price_axis(axis: Axes, least: float, most: float) -> None:
+    """A logarithmic axis for values from ``least`` to ``most``, with ticks that can be read.
+
+    They are at 1, 2 and 5 times powers of ten; even ones where the values span less than a few of them.
+    """
+    exponents = range(int(np.floor(np.log10(least))) - 1, int(np.ceil(np.log10(most))) + 1)
+    places = [tick * 10.0**exponent for exponent in exponents for tick in (1, 2, 5)]
+    axis.set_yscale("log")
+    axis.yaxis.set_major_locator(FixedLocator(places) if most >= 4 * least else MaxNLocator(5))
+    axis.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.4g}"))
+    axis.yaxis.set_minor_locator(NullLocator())
 
 
 def legend(figure: Figure, shown: dict[str, Look]) -> None:

@@ -6,16 +6,15 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
-import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator, PercentFormatter
+from matplotlib.ticker import PercentFormatter
 
 from praesidium.component import InputError
-from praesidium.reporting.plots.canvas import DARK, GRAY, HUES, panels, save, title
+from praesidium.reporting.plots import canvas
+from praesidium.reporting.plots.canvas import DARK, GRAY, HUES, panels, price_axis, save, title
 
 SIZE = (4.1, 3.5)
-TICKS = (1.0, 1.5, 2.0, 3.0, 4.0, 6.0, 8.0)  # times a power of ten
 BEHIND = (GRAY, "#c9c9c9")
 
 
@@ -44,14 +43,10 @@ def equity_figure(
         InputError: if a strategy has no returns.
     """
     wealth = (1 + _checked(returns, groups, references)).cumprod()
-    low, high = np.log10(wealth.min().min()), np.log10(wealth.max().max())
-    ticks = [tick * 10.0**power for power in range(int(low) - 2, int(high) + 2) for tick in TICKS]
+    low, high = float(wealth.min().min()), float(wealth.max().max())
 
     def finish(axis: Axes) -> None:
-        axis.set_yscale("log")
-        axis.yaxis.set_major_locator(FixedLocator(ticks))
-        axis.yaxis.set_minor_locator(NullLocator())
-        axis.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        price_axis(axis, low, high)
         axis.legend(loc="upper left", fontsize=7, frameon=False)
 
     names = {name: str(name) for name in wealth}
@@ -112,6 +107,6 @@ def _figure(
         axis.grid(axis="y", color="#e6e6e6", linewidth=0.6)
         axis.set_axisbelow(True)
         axis.set_title(name, loc="left", fontsize=10)
-    figure.supxlabel(footnote, x=0.01, ha="left", fontsize=8, color=GRAY)
+    canvas.footnote(figure, footnote)
     title(figure, heading)
     return save(figure, path, formats)

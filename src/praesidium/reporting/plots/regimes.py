@@ -13,14 +13,14 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
-from matplotlib.ticker import FixedLocator, FuncFormatter, Locator, MaxNLocator, NullFormatter, PercentFormatter
+from matplotlib.ticker import PercentFormatter
 
 from praesidium.component import InputError
-from praesidium.reporting.plots.canvas import DARK, GRAY, save, title
+from praesidium.reporting.plots.canvas import DARK, GRAY, price_axis, save, title
 
 PALETTE = LinearSegmentedColormap.from_list("calm to wild", ["#bfd3e3", "#f0e3c2", "#dd9a5a", "#b5402a"])
 SIZE = (10.0, 5.2)
-TICKS = (1.0, 2.0, 5.0)
+MOST = 5  # names in a row of the legend
 
 
 def regime_colors(count: int) -> list[tuple[float, float, float, float]]:
@@ -65,10 +65,7 @@ def regimes_figure(
     days = probabilities.index
     _shade(upper, probabilities, colors)
     upper.plot(prices.index, prices.to_numpy(), color=DARK, linewidth=0.9)
-    upper.set_yscale("log")
-    upper.yaxis.set_major_locator(_locator(prices))
-    upper.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.4g}"))
-    upper.yaxis.set_minor_formatter(NullFormatter())
+    price_axis(upper, float(prices.min()), float(prices.max()))
     upper.set_ylabel("price, log scale", fontsize=8)
     lower.stackplot(days, probabilities.to_numpy().T, colors=colors, linewidth=0)
     lower.set_ylim(0, 1)
@@ -92,7 +89,7 @@ def regimes_figure(
         )
     names = [f"regime {number}: {level:.0%} a year" for number, level in enumerate(volatilities)]
     handles = [Patch(color=color, label=name) for color, name in zip(colors, names, strict=True)]
-    figure.legend(handles=handles, loc="outside lower left", ncols=len(handles), frameon=False, fontsize=8)
+    figure.legend(handles=handles, loc="outside lower left", ncols=min(len(handles), MOST), frameon=False, fontsize=8)
     title(figure, heading)
     return save(figure, path, formats)
 
@@ -110,12 +107,3 @@ def _shade(axis: Axes, probabilities: pd.DataFrame, colors: Sequence[tuple[float
             axis.axvspan(
                 days[first], days[min(end, len(days) - 1)], color=colors[int(likely[first])], alpha=0.45, linewidth=0
             )
-
-
-def _locator(prices: pd.Series) -> Locator:
-    """Ticks at 1, 2 and 5 times powers of ten; even ones where prices span less than a few of them."""
-    least, most = float(prices.min()), float(prices.max())
-    if most < 4 * least:
-        return MaxNLocator(5)
-    exponents = range(int(np.floor(np.log10(least))) - 1, int(np.ceil(np.log10(most))) + 1)
-    return FixedLocator([tick * 10.0**exponent for exponent in exponents for tick in TICKS])
