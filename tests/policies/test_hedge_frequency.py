@@ -95,13 +95,28 @@ def test_the_number_is_that_of_the_leland_policy(calm):
     torch.testing.assert_close(Leland().positions(state), expected)
 
 
+def test_what_a_regime_model_gives_fits_whatever_the_precision_of_the_volatilities():
+    belief, matrix = (one.numpy() for one in (SURE[1], chain(0.98)))
+    whole = torch.tensor([1, 2, 5])
+    for volatilities in (whole, whole.float(), whole.numpy()):
+        found = optimal_hedge_frequency(belief, matrix, volatilities, cost_rate=1e-3, **BOOK)
+        assert found.dtype == torch.float64
+        assert found.item() == frequency(volatilities=whole.double())
+    single = optimal_hedge_frequency(SURE[1].float(), matrix, VOLATILITIES, cost_rate=1e-3, **BOOK)
+    assert single.dtype == torch.float32
+    assert single.item() == pytest.approx(frequency(), rel=1e-5)
+
+
 @pytest.mark.parametrize(
     ("wrong", "said"),
     [
         ({"cost": 5.0}, "cost_rate=5 is not a rate"),
-        ({"horizon": 0}, "horizon=0 is not above 0"),
+        ({"horizon": 0}, "horizon=0 is too few"),
         ({"dollar_gamma": -1.0}, "dollar_gamma=-1 is not above 0"),
         ({"volatilities": 0 * VOLATILITIES}, "not all above 0"),
+        ({"volatilities": math.inf * VOLATILITIES}, "not all above 0 and finite"),
+        ({"volatilities": VOLATILITIES[0]}, "give one for each regime"),
+        ({"stay": math.nan}, "rows of transition do not sum to one, or hold NaN"),
         ({"belief": 2 * SURE[0]}, "do not sum to one"),
     ],
 )

@@ -79,6 +79,25 @@ def test_gradients_are_those_of_differences():
     )
 
 
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"risk_aversion": 0.0}, "risk_aversion=0 is not above 0"),
+        ({"risk_aversion": -5.0}, "risk_aversion=-5 is not above 0"),
+        ({"cost_rate": -1e-3}, "cost_rate=-0.001 is not a rate"),
+        ({"cost_rate": 5.0}, "for 5 bp say 0.0005"),
+        ({"previous": HEDGE[:2, 0]}, r"previous \(2, 2\) does not fit"),
+        ({"hedge": HEDGE[:0], "spot_returns": SPOT[:0], "futures_returns": FUTURES[:0]}, "earns nothing"),
+        ({"spot_returns": SPOT.masked_fill(SPOT[1, 2, 1] == SPOT, torch.nan)}, "spot_returns .* 1 times in asset 1"),
+        ({"futures_returns": FUTURES / 0}, "futures_returns holds NaN or infinity, 100 times in asset 0"),
+    ],
+)
+def test_numbers_out_of_bounds_are_refused(wrong, said):
+    given = {"hedge": HEDGE, "spot_returns": SPOT, "futures_returns": FUTURES, "cost_rate": RATE} | wrong
+    with pytest.raises(InputError, match=said):
+        delta_hedge_loss(**given)
+
+
 def test_what_does_not_fit_is_refused():
     with pytest.raises(InputError, match="do not fit"):
         delta_hedge_loss(HEDGE[:, 1:], SPOT, FUTURES, cost_rate=0.0)

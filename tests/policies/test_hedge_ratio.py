@@ -82,5 +82,9 @@ def test_what_does_not_fit_is_refused():
         minimum_variance_hedge_ratio(SPOT, FUTURES, UNSURE[:-1].clone())
     with pytest.raises(InputError, match="a future does not move"):
         minimum_variance_hedge_ratio(SPOT, torch.full_like(SPOT, 0.1), UNSURE)
+    with pytest.raises(InputError, match="futures_returns holds NaN or infinity, 1 times in asset 1"):
+        minimum_variance_hedge_ratio(SPOT, FUTURES.masked_fill(FUTURES[7, 1] == FUTURES, torch.inf), UNSURE)
+    with pytest.raises(InputError, match="spot_returns holds NaN or infinity, 4000 times in asset 0"):
+        minimum_variance_hedge_ratio(torch.nan * SPOT, FUTURES, UNSURE)
     with pytest.raises(InputError, match="do not sum to one"):
         minimum_variance_hedge_ratio(SPOT, FUTURES, 2 * UNSURE)

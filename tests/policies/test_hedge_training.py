@@ -3,6 +3,7 @@
 from types import SimpleNamespace
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 
@@ -160,6 +161,13 @@ def test_windows_earn_every_return_and_the_chain_is_that_of_the_regimes():
         ({"spot_data": S - 100}, "give prices, not returns"),
         ({"spot_data": S[:, 0]}, r"give prices \(time, 2\)"),
         ({"futures_data": torch.full_like(F, 7.0)}, "a future does not move"),
+        ({"spot_data": torch.full_like(S, 7.0)}, "spot_data never moves"),
+        ({"spot_data": S.expand(0, T, N), "futures_data": F.expand(0, T, N)}, r"\(0, 900, 2\); give prices"),
+        ({"risk_aversion": 0.0}, "risk_aversion=0 is not above 0"),
+        ({"cost_rate": -1e-3}, "cost_rate=-0.001 is not a rate"),
+        ({"risk": "std"}, "train_delta_hedger: risk: 'std' is unknown"),
+        ({"risk": "cvar", "level": 95.0}, "level=95 is not a fraction"),
+        ({"transition": torch.nan * CHAIN}, "do not sum to one, or hold NaN"),
         ({"features": BELIEF.T[:, 1:]}, "of the times of the prices"),
         ({"features": BELIEF[:, :1].T}, "wanted are"),
         ({"num_epochs": 0}, "num_epochs=0 is too few"),
@@ -171,8 +179,69 @@ def test_what_does_not_fit_is_refused(change, said):
     given = {"spot_data": S, "futures_data": F, "features": BELIEF.T, "num_epochs": 1} | change
     reader = SimpleNamespace(input_dim=5, filter=READS.filter) if said is None else READS
     said = said or r"reads 5 features.*pass features=\(5, time\)"
+    hedger = RegimeDeltaHedger(K, N, hidden_dim=4)
     with pytest.raises(InputError, match=said):
-        train_delta_hedger(RegimeDeltaHedger(K, N, hidden_dim=4), reader, **given)
+        train_delta_hedger(hedger, reader, **given)
+    assert (hedger.textbook == -1).all()  # nothing was learned before
+
+
+DAYS = pd.bdate_range("2020-01-01", periods=T)
+
+
+def dated(values, days=DAYS):
+    return pd.DataFrame(values.numpy(), index=days)
+
+
+def test_tables_of_the_same_dates_are_their_numbers():
+    one, same = (
+        trained(RegimeDeltaHedger, *legs, num_epochs=1).state_dict() for legs in ((dated(S), dated(F)), (S, F))
+    )
+    assert all(torch.equal(one[name], same[name]) for name in one)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"futures_data": dated(F, DAYS + pd.Timedelta(days=400))}, "row 0 is 2020-01-01 .* and 2021-02-04 "),
+        ({"futures_data": dated(F).drop(DAYS[7])}, "row 7 is 2020-01-10 .* and 2020-01-13 "),
+        ({"futures_data": dated(F)[:-1]}, "row 899 is 2023-06-13 .* and no date "),
+        ({"futures_data": dated(F).reset_index(drop=True)}, "row 0 is 2020-01-01 .* and 0 "),
+        ({"spot_data": dated(S)[::-1]}, "the dates of spot_data do not rise"),
+        ({"futures_data": F, "spot_data": dated(S)[::-1]}, "the dates of spot_data do not rise"),
+        ({"futures_data": dated(F, DAYS[:-1].insert(0, DAYS[0]))}, "the dates of futures_data do not rise"),
+    ],
+)
+def test_tables_of_other_dates_are_refused(change, said):
+    given = {"spot_data": dated(S), "futures_data": dated(F), "features": BELIEF.T} | change
+    with pytest.raises(InputError, match=said):
+        train_delta_hedger(RegimeDeltaHedger(K, N, hidden_dim=4), READS, **given)
+
+
+def test_a_tail_without_losses_is_made_smaller_and_not_larger():
+    """Spots that always rise: the CVaR without a hedge is a gain, by which a loss must not change its sign."""
+    spot = prices(0.06 + SPOT, 1.0)
+    hedger = RegimeDeltaHedger(K, N, hidden_dim=16)
+    rows = []
+    train_delta_hedger(
+        hedger, READS, spot, F, features=BELIEF.T, cost_rate=0.0, num_epochs=4, lr=0.01, risk="cvar", log=rows.append
+    )
+    assert rows[-1]["loss"] < rows[0]["loss"] < 0
+    best = left(path(hedger, spot))
+    assert best < left(hedger.textbook.double())
+
+
+@pytest.mark.parametrize("kind", [RegimeDeltaHedger, DynamicDeltaHedger])
+def test_what_prices_cannot_teach_moves_no_hedge(kind):
+    """Prices have neither options nor gamma: the ratio of an option is that of its asset times its delta."""
+    hedger = trained(kind, num_epochs=2)
+    spot, held = torch.full((1, N), 100.0), torch.ones(1, N)
+    _, plain = hedger(torch.eye(K)[:1], spot, held)
+    for unit in (0.05, -0.5):
+        _, option = hedger(torch.eye(K)[:1], spot, held, unit_delta=unit * held)
+        torch.testing.assert_close(option, unit * plain, rtol=1e-6, atol=0)
+    if kind is DynamicDeltaHedger:
+        greeks = {"gamma": 0.02 * held, "option_delta": 0.5 * held, "option_gamma": 0.04 * held}
+        assert torch.equal(hedger.options(torch.eye(K)[:1], spot, held, **greeks), -0.5 * held)
 
 
 def test_a_loss_that_is_no_number_names_the_epoch():

@@ -1,5 +1,6 @@
 """Hedgers of prices: what they see, in which units they answer, and what they refuse."""
 
+import numpy as np
 import pytest
 import torch
 
@@ -11,7 +12,7 @@ from praesidium.policies import (
     TransactionCostAwareHedger,
     TransitionAwareHedger,
 )
-from praesidium.policies.hedger import Known, trailing_mean
+from praesidium.policies.hedger import Known, check_count, trailing_mean
 from praesidium.training.reproducibility import stream
 
 K, N, B, T = 3, 4, 5, 30
@@ -37,14 +38,14 @@ def untied(hedger):
 
 def answer(hedger, regimes=REGIMES, prices=PRICES):
     """A call with everything in its place, whatever the kind: the first number of what it returns."""
-    spot = prices[:, -1]
+    spot, held = prices[:, -1], POSITIONS[: len(prices)]
     if isinstance(hedger, LSTMDeltaHedger):
         return hedger(regimes, prices)
     if isinstance(hedger, TransitionAwareHedger):
         return hedger(regimes, CHAIN, prices)
     if isinstance(hedger, TransactionCostAwareHedger):
-        return hedger(regimes, POSITIONS, POSITIONS + 0.5, spot)[0]
-    return hedger(regimes, spot, POSITIONS)[0]
+        return hedger(regimes, held, held + 0.5, spot)[0]
+    return hedger(regimes, spot, held)[0]
 
 
 @each
@@ -82,9 +83,18 @@ def test_every_parameter_of_the_ratio_has_a_gradient(kind):
     hedger = untied(kind(K, N, hidden_dim=8))
     hedger.ratios(Known(REGIMES, PRICES, CHAIN)).square().sum().backward()
     for name, one in hedger.named_parameters():
-        rows = one.grad if name != "head.weight" or kind is not DynamicDeltaHedger else one.grad[:, :N]
-        assert rows is not None, name
-        assert rows.any(), name
+        assert one.grad is not None, name
+        assert one.grad.any(), name
+
+
+@each
+@pytest.mark.parametrize("seed", [0, 1])
+def test_what_training_never_moves_is_zero_from_the_start(kind, seed):
+    """Else a random number that no data ever correct would be in every hedge."""
+    hedger = kind(K, N, hidden_dim=8, random_state=seed)
+    hedger.ratios(Known(REGIMES, PRICES, CHAIN)).square().sum().backward()
+    for name, one in hedger.named_parameters():
+        assert not one[one.grad == 0].any(), name
 
 
 @each
@@ -111,6 +121,27 @@ def test_prices_that_do_not_fit_are_refused(kind):
 
 
 @each
+def test_no_times_or_no_sequences_are_refused(kind):
+    with pytest.raises(InputError, match="is empty; give at least one sequence with at least one time"):
+        answer(kind(K, N), REGIMES[:, :0])
+    with pytest.raises(InputError, match="is empty; give at least one sequence with at least one time"):
+        answer(kind(K, N), REGIMES[:0], PRICES[:0])
+
+
+def test_no_prices_are_refused():
+    with pytest.raises(InputError, match=r"spot_prices of shape \(5, 0, 4\) is empty"):
+        TransitionAwareHedger(K, N)(REGIMES, CHAIN, PRICES[:, :0])
+
+
+def test_counts_are_whole_numbers_of_any_kind():
+    for fine in (3, np.int64(3)):
+        check_count("Hedger", "K", fine, least=2)
+    for wrong in (3.0, "3", None, True):
+        with pytest.raises(InputError, match=f"Hedger: K={wrong!r} is not a whole number"):
+            check_count("Hedger", "K", wrong, least=2)
+
+
+@each
 @pytest.mark.parametrize("settings", [{"K": 1}, {"n_assets": 0}, {"hidden_dim": 0}, {"cost_rate": -1.0}])
 def test_settings_out_of_bounds_are_refused(kind, settings):
     with pytest.raises(InputError, match=next(iter(settings))):
@@ -131,13 +162,18 @@ def test_the_hedge_is_money_and_follows_the_price_while_the_ratio_stays(kind):
 
 
 @pytest.mark.parametrize("kind", [RegimeDeltaHedger, DynamicDeltaHedger])
-def test_the_ratio_depends_on_moneyness_and_on_the_delta_of_an_option(kind):
-    hedger = untied(kind(K, N, hidden_dim=8))
+def test_the_ratio_depends_on_moneyness_and_can_learn_to_depend_on_the_delta_of_an_option(kind):
+    hedger = kind(K, N, hidden_dim=8)
+    unit = torch.full_like(SPOT, 0.4)
     _, plain = hedger(CALM, SPOT, POSITIONS)
     _, against = hedger(CALM, SPOT, POSITIONS, reference=STRIKES)
-    _, options = hedger(CALM, SPOT, POSITIONS, unit_delta=torch.full_like(SPOT, 0.4))
+    _, options = hedger(CALM, SPOT, POSITIONS, unit_delta=unit)
     assert (against - plain).abs().max() > 1e-3
-    assert (options - plain).abs().max() > 1e-3
+    torch.testing.assert_close(options, 0.4 * plain, rtol=1e-6, atol=0)
+    options.sum().backward()
+    assert (hedger.body.first.weight.grad[K + N : K + 2 * N].abs().amax(1) > 1e-6).all()
+    _, options = untied(hedger)(CALM, SPOT, POSITIONS, unit_delta=unit)
+    assert (options - 0.4 * hedger(CALM, SPOT, POSITIONS)[1]).abs().max() > 1e-3
 
 
 @pytest.mark.parametrize("kind", [RegimeDeltaHedger, DynamicDeltaHedger])
@@ -179,6 +215,24 @@ def test_an_option_without_gamma_is_not_bought():
     assert not DynamicDeltaHedger(K, N).options(CALM, SPOT, POSITIONS, **greeks).any()
 
 
+def test_an_option_with_next_to_no_gamma_is_not_bought_in_masses():
+    """Two for a unit of position, and the future hedges the delta of these."""
+    hedger = DynamicDeltaHedger(K, N)
+    greeks = GREEKS | {"option_gamma": torch.full((B, N), 2e-8)}
+    spot = torch.full((B, N), 100.0)
+    assert torch.equal(hedger.options(CALM, spot, 100 * POSITIONS, **greeks), -200 * POSITIONS)
+    money, ratio = hedger(CALM, spot, 100 * POSITIONS, **greeks)
+    torch.testing.assert_close(money, ratio * 100 * POSITIONS * (1 - 2 * 0.55) * spot)
+
+
+def test_the_share_of_gamma_can_be_learned():
+    hedger = DynamicDeltaHedger(K, N)
+    options = hedger.options(CALM, SPOT, POSITIONS, **GREEKS)
+    torch.testing.assert_close(options, -POSITIONS * GREEKS["gamma"] / GREEKS["option_gamma"], rtol=1e-6, atol=0)
+    options.square().sum().backward()
+    assert hedger.head.weight.grad[:, N:].any()
+
+
 def test_half_of_the_greeks_or_gamma_that_is_not_to_be_used_is_refused():
     with pytest.raises(InputError, match="gamma without option_delta, option_gamma; give all three"):
         DynamicDeltaHedger(K, N)(CALM, SPOT, POSITIONS, gamma=GREEKS["gamma"])
@@ -205,37 +259,6 @@ def test_a_square_of_times_and_regimes_is_not_mistaken():
         LSTMDeltaHedger(K, N)(square.transpose(1, 2), PRICES[:, :3])
 
 
-def test_a_trade_leads_to_the_edge_of_a_band_around_the_target():
-    hedger = untied(TransactionCostAwareHedger(K, N, hidden_dim=8, cost_rate=0.002))
-    correction, width = hedger.band(CALM)
-    target = torch.zeros(B, N)
-    for away in (-1.0, 1.0):
-        new, cost = hedger(CALM, target + correction + away * (width + 0.5), target, SPOT)
-        torch.testing.assert_close(new, correction + away * width, atol=1e-4, rtol=0)
-        torch.testing.assert_close(cost, (0.002 * SPOT * 0.5).sum(-1), rtol=1e-3, atol=0)
-    moved, _ = hedger(CALM, POSITIONS, target + 3, SPOT)
-    still, _ = hedger(CALM, POSITIONS, target, SPOT)
-    assert (moved > still).all()  # the target matters
-    assert (hedger.band(WILD)[1] - width).abs().max() > 1e-3  # and so does the regime
-
-
-def test_inside_the_band_next_to_nothing_is_traded():
-    hedger = TransactionCostAwareHedger(K, N)
-    correction, width = hedger.band(CALM)
-    inside = correction + 0.2 * width
-    new, cost = hedger(CALM, inside, torch.zeros(B, N), SPOT)
-    assert (new - inside).abs().max() < 1e-4
-    assert (cost < 1e-4 * SPOT.sum(-1) * 0.05).all()
-
-
-def test_the_width_of_the_band_has_a_gradient():
-    hedger = TransactionCostAwareHedger(K, N)
-    new, cost = hedger(CALM, POSITIONS, POSITIONS + 0.2, SPOT)
-    for value in (new.square().sum(), cost.sum()):
-        (slope,) = torch.autograd.grad(value, hedger.head.bias, retain_graph=True)
-        assert (slope[N:].abs() > 1e-3).all()
-
-
 def test_usual_sizes_and_the_call_of_the_tutorial():
     hedger = TransitionAwareHedger(K=3, n_assets=10, hidden_dim=64, lookahead=5)
     with torch.no_grad():
@@ -260,6 +283,10 @@ def test_the_chain_and_the_moneyness_matter():
 
 def test_a_chain_that_does_not_fit_is_refused():
     hedger = TransitionAwareHedger(K, N)
+    with pytest.raises(InputError, match="or hold NaN"):
+        hedger(REGIMES, torch.nan * CHAIN, SPOT)
+    with pytest.raises(InputError, match=r"transition_matrix of shape .* is empty"):
+        hedger(REGIMES, CHAIN.expand(B, 0, K, K), SPOT)
     with pytest.raises(InputError, match="rows of transition do not sum to one"):
         hedger(REGIMES, CHAIN.T, SPOT)
     with pytest.raises(InputError, match="transition_matrix has shape"):

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from praesidium.component import InputError
-from praesidium.regimes.belief import check_probabilities, estimate_transition
+from praesidium.regimes.belief import check_probabilities, check_transition, estimate_transition
 from praesidium.regimes.hmm import filtered, sample_chain
 from praesidium.training.reproducibility import stream
 
@@ -29,6 +29,13 @@ def test_padding_may_hold_anything_and_what_is_valid_may_not():
         check_probabilities("caller", sequences, 2)
     with pytest.raises(InputError, match="not all between 1 and the 4"):
         check_probabilities("caller", sequences, 2, torch.tensor([4, 5]))
+
+
+@pytest.mark.parametrize("wrong", [A.T, -A, 2 * A, torch.nan * A, A.clone().fill_diagonal_(torch.nan)])
+def test_rows_that_are_not_distributions_are_refused(wrong):
+    check_transition("caller", A, 3)
+    with pytest.raises(InputError, match="rows of transition do not sum to one, or hold NaN"):
+        check_transition("caller", wrong, 3)
 
 
 def test_moves_between_known_regimes_are_counted():

@@ -225,7 +225,8 @@ def rollout(
         dtype: precision of the state and of the policy; that of the paths if not given. Books are in float64.
 
     Returns:
-        The books of all paths. The result does not depend on how the paths are cut into blocks.
+        The books of all paths. The result does not depend on how the paths are cut into blocks, but for the last
+        bits.
     """
     held = []
     for start in range(0, paths.count, BLOCK):

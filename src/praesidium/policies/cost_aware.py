@@ -11,11 +11,13 @@ from praesidium.policies.hedger import Known, RegimeHedger
 from praesidium.policies.soft_band import NARROW, soft_clip
 
 SOFTNESS = 0.005  # of the corners of the band, in units of the ratio
+NONE = 1e-6  # a position that is a smaller part of hedge and target has a band that single precision cannot tell
 
 
 class TransactionCostAwareHedger(RegimeHedger):
     """No-trade band target + y1 +- softplus(y2 - 3) with round corners, where y is a function of the regimes.
 
+    All of it is in ratios, for each unit of the position that is hedged: ten times the position has ten times the band.
     Within the band almost nothing is traded, beyond it what leads to its edge; target and width both have a gradient.
     Settings are those of :class:`praesidium.policies.hedger.RegimeHedger`. As a rule for an option book, the same idea
     is ``policy=cost_aware``, with the same band.
@@ -33,6 +35,8 @@ class TransactionCostAwareHedger(RegimeHedger):
         current: Float[Tensor, "batch assets"],
         target_delta: Float[Tensor, "batch assets"],
         spot: Float[Tensor, "batch assets"],
+        *,
+        positions: Float[Tensor, "batch assets"] | None = None,
     ) -> tuple[Float[Tensor, "batch assets"], Float[Tensor, " batch"]]:
         """Move a hedge towards its target, as far as it pays.
 
@@ -41,6 +45,8 @@ class TransactionCostAwareHedger(RegimeHedger):
             current: units held of each hedge.
             target_delta: units that the textbook asks for.
             spot: price of a unit.
+            positions: what is hedged, in units of the hedge; -target_delta where left out, which is that of a textbook
+                ratio of -1. Where it is 0 there is no band, and the target is held.
 
         Returns:
             (new, cost): units to hold, and cost_rate x sum over assets of spot |new - current|, in money.
@@ -50,14 +56,18 @@ class TransactionCostAwareHedger(RegimeHedger):
         """
         belief, lead = self._belief(regime_probs), regime_probs.shape[0]
         spot, current = self._prices("spot", spot, lead), self._numbers("current", current, lead)
+        target = self._numbers("target_delta", target_delta, lead)
+        hedged = -target if positions is None else self._numbers("positions", positions, lead)
+        none = hedged.abs() <= NONE * (current.abs() + target.abs())
+        unit = torch.where(none, 1, hedged)
         correction, width = self._band(belief)
-        new = _toward(self._numbers("target_delta", target_delta, lead) + correction, width, current)
+        new = torch.where(none, target, unit * _toward(target / unit + correction, width, current / unit))
         return new, self.cost_rate * (spot * (new - current).abs()).sum(-1)
 
     def band(
         self, regime_probs: Float[Tensor, "batch *time regimes"]
     ) -> tuple[Float[Tensor, "batch assets"], Float[Tensor, "batch assets"]]:
-        """What is added to the target, and half the width of the band."""
+        """What is added to the target, and half the width of the band, for each unit of the position."""
         return self._band(self._belief(regime_probs))
 
     def ratios(self, known: Known) -> Float[Tensor, "batch time assets"]:

@@ -11,15 +11,21 @@ from praesidium.policies.hedger import CLIP, Book, Known, RegimeHedger, trailing
 from praesidium.policies.option_hedge import LEAST
 
 GREEKS = ("gamma", "option_delta", "option_gamma")
+CAP = 2.0  # most options held for a unit of position, either way: near its expiry one would have to be held in masses
 
 
 class DynamicDeltaHedger(RegimeHedger):
     """Options for the share 1 + y2 of gamma, and the future for what delta is left, by the ratio textbook + y1.
 
-    y is a function of regimes, moneyness, and delta and gamma of the positions. An option is a second instrument with
-    a gamma of its own: where none is given, gamma is not hedged, and where ``use_gamma`` is false, none may be. Other
-    settings are those of :class:`praesidium.policies.hedger.RegimeHedger`. As a rule for an option book with costs and
-    an inventory, the same idea is ``policy=dynamic_delta``.
+    y is a function of regimes, moneyness, and delta and gamma of the positions. Training on prices
+    (:func:`~praesidium.policies.hedge_training.train_delta_hedger`) has no positions but the assets themselves: before
+    a loss of option positions, of your own, has taught it otherwise, y2 is 0, and y1 does not depend on delta and
+    gamma.
+
+    An option is a second instrument with a gamma of its own: where none is given, gamma is not hedged, and where
+    ``use_gamma`` is false, none may be. At most two options are held for a unit of position, and the future hedges the
+    delta of those that are. Other settings are those of :class:`praesidium.policies.hedger.RegimeHedger`. As a rule
+    for an option book with costs and an inventory, the same idea is ``policy=dynamic_delta``.
     """
 
     def __init__(
@@ -34,7 +40,10 @@ class DynamicDeltaHedger(RegimeHedger):
     ) -> None:
         super().__init__(K, n_assets, hidden_dim, cost_rate=cost_rate, random_state=random_state)
         self.use_gamma = use_gamma
-        self.body, self.head = self._body(K + 3 * n_assets, "dynamic"), self._head(2)
+        self.body, self.head = self._body(K + 3 * n_assets, "dynamic", untaught=2 * n_assets), self._head(2)
+        with torch.no_grad():
+            self.head.weight[:, n_assets:] = 0
+            self.head.bias[n_assets:] = 0
 
     def forward(
         self,
@@ -83,7 +92,10 @@ class DynamicDeltaHedger(RegimeHedger):
         reference: Float[Tensor, "batch assets"] | None = None,
         unit_delta: Float[Tensor, "batch assets"] | None = None,
     ) -> Float[Tensor, "batch assets"]:
-        """Units of each option to hold: -(1 + y2) positions gamma / option_gamma. Arguments are those of a call."""
+        """Units of each option to hold: -(1 + y2) positions gamma / option_gamma, at most two for a unit of position.
+
+        Arguments are those of a call.
+        """
         book = self._book(regime_probs, spot, positions, reference, unit_delta)
         return self._hedge(book, gamma, option_delta, option_gamma)[2]
 
@@ -100,7 +112,8 @@ class DynamicDeltaHedger(RegimeHedger):
         ratio, share = self._says(book.belief, book.moneyness, book.unit - 1, moved)
         ratio, usable = self.textbook + ratio, (option_gamma * book.spot).abs() > LEAST
         wanted = -(1 + share) * book.positions * gamma / torch.where(usable, option_gamma, 1)
-        options = torch.where(usable, wanted, 0)
+        most = CAP * book.positions.abs()
+        options = torch.where(usable, wanted, 0).clamp(-most, most)
         total = ratio * (book.unit * book.positions + options * option_delta) * book.spot
         return total, ratio * book.unit, options
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -48,7 +50,7 @@ class HedgeData:
         """Check prices, filter the regimes of their times, and estimate the chain if it is not given.
 
         Raises:
-            InputError: if shapes do not fit, a price is not positive, or the filter reads something else.
+            InputError: if shapes or dates do not fit, a price is not positive, or the filter reads something else.
         """
         from praesidium.regimes.belief import (  # noqa: PLC0415  (importing scikit-learn takes time)
             check_probabilities,
@@ -56,6 +58,7 @@ class HedgeData:
             estimate_transition,
         )
 
+        _check_dates(spot_data, futures_data)
         spot, futures = _prices("spot_data", spot_data, n_assets), _prices("futures_data", futures_data, n_assets)
         if spot.shape != futures.shape:
             raise InputError(
@@ -67,6 +70,9 @@ class HedgeData:
             spot, futures = spot[:, 1:], futures[:, 1:]
         if spot.shape[1] < FEWEST:
             raise InputError(f"{NAME}: {spot.shape[1]} times are too few; {FEWEST} are needed to decide and to earn")
+        moves = spot.log().diff(dim=1).flatten(0, 1)
+        if bool((moves.std(0) <= 1e-6 * moves.abs().amax(0)).all()):
+            raise InputError(f"{NAME}: spot_data never moves, or always by the same; give prices with a risk to hedge")
         x = x.to(_place(vae_hmm), torch.get_default_dtype())
         lengths = torch.full((len(x),), x.shape[-1], device=x.device)
         with torch.no_grad():
@@ -119,10 +125,27 @@ def _before(prices: Tensor) -> Tensor:
     return torch.cat([prices[:, :1], prices[:, :-1]], dim=1)
 
 
+def _check_dates(spot: Any, futures: Any) -> None:
+    """Refuse tables whose dates do not rise, or are not the same in both; what is no table has no dates."""
+    tables = {"spot_data": spot, "futures_data": futures}
+    dated = {argument: one.index for argument, one in tables.items() if isinstance(one, pd.DataFrame)}
+    for argument, dates in dated.items():
+        if not (dates.is_monotonic_increasing and dates.is_unique):
+            raise InputError(f"{NAME}: the dates of {argument} do not rise from row to row; sort them, each date once")
+    if len(dated) < len(tables):
+        return
+    for row, (one, other) in enumerate(zip_longest(*dated.values(), fillvalue="no date")):
+        if one != other:
+            raise InputError(
+                f"{NAME}: row {row} is {one} in spot_data and {other} in futures_data; give both on the same dates, "
+                "such as those of spot_data.index.intersection(futures_data.index)"
+            )
+
+
 def _prices(argument: str, given: Any, n_assets: int) -> Float[Tensor, "batch time assets"]:
     prices = _numbers(given)
     prices = prices.unsqueeze(0) if prices.ndim == 2 else prices
-    if prices.ndim != 3 or prices.shape[-1] != n_assets:
+    if prices.ndim != 3 or prices.shape[-1] != n_assets or not len(prices):
         raise InputError(
             f"{NAME}: {argument} has shape {tuple(prices.shape)}; give prices (time, {n_assets}) or "
             f"(batch, time, {n_assets})"
@@ -146,4 +169,4 @@ def _features(given: Any | None, spot: Tensor, reads: int | None) -> Float[Tenso
 
 
 def _numbers(given: Any) -> Tensor:
-    return given.double().cpu() if isinstance(given, Tensor) else torch.from_numpy(np.asarray(given, dtype=np.float64))
+    return given.double().cpu() if isinstance(given, Tensor) else torch.tensor(np.asarray(given, dtype=np.float64))

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Real
 from torch import Tensor
 
 from praesidium.component import InputError
+from praesidium.policies.hedger import check_count
 
 DAYS = 252  # trading days a year
 
@@ -27,9 +29,9 @@ def leland_number(volatility: Float[Tensor, "*batch"], *, cost_rate: float, inte
 
 
 def optimal_hedge_frequency(
-    regime_probs: Float[Tensor, "*batch regimes"],
-    transition_matrix: Float[Tensor, "regimes regimes"],
-    volatilities: Float[Tensor, " regimes"],
+    regime_probs: Real[Tensor | np.ndarray, "*batch regimes"],
+    transition_matrix: Real[Tensor | np.ndarray, "regimes regimes"],
+    volatilities: Real[Tensor | np.ndarray, "*regimes"],
     *,
     cost_rate: float,
     dollar_gamma: float,
@@ -50,9 +52,10 @@ def optimal_hedge_frequency(
     hedged more often.
 
     Args:
-        regime_probs: p, filtered probability of each regime now.
-        transition_matrix: A, for one trading day; a row for each regime now.
-        volatilities: annualized, of each regime.
+        regime_probs: p, filtered probability of each regime now; all is computed in its precision, or in double where
+            it is of whole numbers.
+        transition_matrix: A, (K, K), for one trading day; a row for each regime now.
+        volatilities: (K), annualized, of each regime.
         cost_rate: k, one way.
         dollar_gamma: G of the option book, in money: what delta in money changes by for a relative move of one.
         risk_aversion: a, per unit of money, as of :class:`~praesidium.policies.whalley_wilmott.WhalleyWilmott`.
@@ -68,19 +71,27 @@ def optimal_hedge_frequency(
     """
     from praesidium.regimes.belief import check_probabilities, check_transition  # noqa: PLC0415  (scikit-learn)
 
-    name, K = "optimal_hedge_frequency", volatilities.shape[-1]
-    check_probabilities(name, regime_probs.reshape(-1, 1, regime_probs.shape[-1]), K)
-    check_transition(name, transition_matrix, K)
-    for argument, value in (("dollar_gamma", dollar_gamma), ("risk_aversion", risk_aversion), ("horizon", horizon)):
+    name, given = "optimal_hedge_frequency", (regime_probs, transition_matrix, volatilities)
+    belief, chain, sigma = (one if isinstance(one, Tensor) else torch.tensor(one) for one in given)
+    belief = belief if belief.is_floating_point() else belief.double()
+    chain, sigma = chain.to(belief), sigma.to(belief)
+    if sigma.ndim != 1:
+        raise InputError(f"{name}: volatilities have shape {tuple(sigma.shape)}; give one for each regime, (K)")
+    K = len(sigma)
+    check_probabilities(name, belief.reshape(-1, 1, belief.shape[-1]), K)
+    check_transition(name, chain, K)
+    check_count(name, "horizon", horizon, least=1)
+    for argument, value in (("dollar_gamma", dollar_gamma), ("risk_aversion", risk_aversion)):
         if not value > 0:
             raise InputError(f"{name}: {argument}={value:g} is not above 0")
     if not 0 <= cost_rate < 1:
         raise InputError(f"{name}: cost_rate={cost_rate:g} is not a rate in [0, 1); for 5 bp say 0.0005")
-    if not bool((volatilities > 0).all()):
-        raise InputError(f"{name}: volatilities {volatilities.tolist()} are not all above 0; annualized, such as 0.2")
-    days = [regime_probs]
+    if not bool((sigma.isfinite() & (sigma > 0)).all()):
+        said = f"{name}: volatilities {sigma.tolist()} are not all above 0 and finite"
+        raise InputError(f"{said}; annualized, such as 0.2")
+    days = [belief]
     for _ in range(horizon - 1):
-        days.append(days[-1] @ transition_matrix)
+        days.append(days[-1] @ chain)
     weights = torch.stack(days).mean(0)
-    trade, error = weights @ volatilities, weights @ volatilities**4
+    trade, error = weights @ sigma, weights @ sigma**4
     return (risk_aversion * dollar_gamma * error / (math.sqrt(8 / math.pi) * cost_rate * trade)) ** (2 / 3)

@@ -9,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from praesidium.component import InputError, unknown
+from praesidium.policies.hedger import check_returns
 from praesidium.risk import cvar
 
 AVERSION = 10.0  # to the variance of a period's return
@@ -39,11 +40,13 @@ def delta_hedge_loss(
         level: confidence, for ``cvar``.
 
     Returns:
-        Mean over assets of the risk over all periods of all sequences; lower is better.
+        Mean over assets of the risk over all periods of all sequences; lower is better. NaN for a hedge that is NaN.
 
     Raises:
-        InputError: if shapes do not fit, or the risk is unknown.
+        InputError: if shapes do not fit, there is no period, a return is not finite, a number is out of bounds, or the
+            risk is unknown.
     """
+    check_terms("delta_hedge_loss", cost_rate=cost_rate, risk=risk, risk_aversion=risk_aversion)
     if spot_returns.shape != futures_returns.shape or hedge.shape not in (
         spot_returns.shape,
         (len(spot_returns), spot_returns.shape[-1]),
@@ -53,18 +56,36 @@ def delta_hedge_loss(
             f"futures_returns {tuple(futures_returns.shape)} do not fit; give (batch, time, assets), or a hedge "
             "(batch, assets) that is held"
         )
-    if risk not in RISKS:
-        raise InputError(unknown("delta_hedge_loss: risk", risk, RISKS))
+    if previous is not None and previous.shape not in ((len(hedge), hedge.shape[-1]), hedge.shape[-1:]):
+        raise InputError(
+            f"delta_hedge_loss: previous {tuple(previous.shape)} does not fit hedge {tuple(hedge.shape)}; give "
+            "(batch, assets) or (assets)"
+        )
     if hedge.ndim == 3:
         held, spot, futures = hedge[:, :-1], spot_returns[:, 1:], futures_returns[:, 1:]
     else:
         held, spot, futures = hedge.unsqueeze(1).expand_as(spot_returns), spot_returns, futures_returns
-    if not held.shape[1]:
-        raise InputError("delta_hedge_loss: a hedge over one time earns nothing; give two times or more")
+    if not held.numel():
+        raise InputError(
+            f"delta_hedge_loss: hedge {tuple(hedge.shape)} over spot_returns {tuple(spot_returns.shape)} earns "
+            "nothing; give a sequence and two times or more"
+        )
+    check_returns("delta_hedge_loss", "spot_returns", spot_returns)
+    check_returns("delta_hedge_loss", "futures_returns", futures_returns)
     before = torch.zeros_like(held[:, 0]) if previous is None else previous.expand_as(held[:, 0])
     costs = cost_rate * held.diff(dim=1, prepend=before.unsqueeze(1)).abs()
     net = (spot + held * futures - costs).flatten(0, 1)
     return RISKS[risk](net, costs.flatten(0, 1), risk_aversion, level).mean()
+
+
+def check_terms(caller: str, *, cost_rate: float, risk: str, risk_aversion: float) -> None:
+    """Refuse terms of :func:`delta_hedge_loss` that are out of bounds."""
+    if risk not in RISKS:
+        raise InputError(unknown(f"{caller}: risk", risk, RISKS))
+    if not 0 <= cost_rate < 1:
+        raise InputError(f"{caller}: cost_rate={cost_rate:g} is not a rate in [0, 1); for 5 bp say 0.0005")
+    if not risk_aversion > 0:
+        raise InputError(f"{caller}: risk_aversion={risk_aversion:g} is not above 0; say such as {AVERSION:g}")
 
 
 def _variance(net: Tensor, costs: Tensor, risk_aversion: float, level: float) -> Tensor:

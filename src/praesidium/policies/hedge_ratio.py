@@ -7,6 +7,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from praesidium.component import InputError
+from praesidium.policies.hedger import check_returns
 
 
 def minimum_variance_hedge_ratio(
@@ -32,7 +33,8 @@ def minimum_variance_hedge_ratio(
         Money to hold in each future for each unit of money in the spot; negative for legs that move together.
 
     Raises:
-        InputError: if shapes do not fit, probabilities do not sum to one, or a future never moves.
+        InputError: if shapes do not fit, probabilities do not sum to one, a return is not finite, or a future never
+            moves.
 
     Source: Johnson 1960 and Ederington 1979 for one regime; Alizadeh and Nomikos 2004 for ratios by regime.
     """
@@ -45,6 +47,8 @@ def minimum_variance_hedge_ratio(
             f"{tuple(regime_probs.shape)} do not fit; give returns (batch, time, assets) of the same periods as the "
             "regimes (batch, time, regimes)"
         )
+    check_returns(name, "spot_returns", spot_returns)
+    check_returns(name, "futures_returns", futures_returns)
     check_probabilities(name, regime_probs.reshape(-1, *regime_probs.shape[-2:]), K)
     weights = (regime_probs[..., -1, :] if belief is None else belief).to(spot_returns)
     check_probabilities(name, weights.reshape(-1, 1, weights.shape[-1]), K)

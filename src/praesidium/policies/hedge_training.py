@@ -8,11 +8,10 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
-from praesidium.component import InputError
 from praesidium.policies.hedge_data import NAME, HedgeData
-from praesidium.policies.hedge_loss import AVERSION, delta_hedge_loss
+from praesidium.policies.hedge_loss import AVERSION, check_terms, delta_hedge_loss
 from praesidium.policies.hedge_ratio import minimum_variance_hedge_ratio
-from praesidium.policies.hedger import RegimeHedger
+from praesidium.policies.hedger import RegimeHedger, check_count
 from praesidium.training.descent import adam, descend
 from praesidium.training.pieces import Filtering
 from praesidium.training.schedule import cosine
@@ -50,7 +49,7 @@ def train_delta_hedger(
     Args:
         hedger: trained in place.
         vae_hmm: gives the regimes; it is not changed.
-        spot_data, futures_data: prices of the same times, (T, n) or (B, T, n).
+        spot_data, futures_data: prices of the same times, (T, n) or (B, T, n); of pandas, rows of the same dates.
         num_epochs: passes over the data.
         lr: rate of Adam, at its largest.
         features: x of the filter, (C, T) or (B, C, T), of the times of the prices. Where left out, the simple returns
@@ -67,14 +66,15 @@ def train_delta_hedger(
         The hedger, in evaluation mode.
 
     Raises:
-        InputError: if shapes do not fit, a price is not positive, a future never moves, a number is out of bounds, or
-            the filter reads something else than it is given.
+        InputError: if shapes or dates do not fit, a price is not positive, a leg never moves, a number is out of
+            bounds, or the filter reads something else than it is given.
         FloatingPointError: if a loss or its gradient is not finite; the sentence names the epoch.
     """
     for argument, value, least in (("num_epochs", num_epochs, 1), ("window", window, 3), ("batches", batches, 1)):
-        if value < least:
-            raise InputError(f"{NAME}: {argument}={value} is too few; say at least {least}")
-    data = HedgeData.of(
+        check_count(NAME, argument, value, least=least)
+    rate = hedger.cost_rate if cost_rate is None else cost_rate
+    check_terms(NAME, cost_rate=rate, risk=risk, risk_aversion=risk_aversion)
+    exact = HedgeData.of(
         spot_data,
         futures_data,
         vae_hmm,
@@ -83,11 +83,11 @@ def train_delta_hedger(
         features=features,
         transition=transition,
     )
-    _start(hedger, data)
-    data, rate = data.to(hedger.textbook), hedger.cost_rate if cost_rate is None else cost_rate
+    data = exact.to(hedger.textbook)
     terms = {"cost_rate": rate, "risk": risk, "risk_aversion": risk_aversion, "level": level}
-    naked = _risk(torch.zeros_like(data.spot_returns), data, None, terms).item()
+    naked = abs(_risk(torch.zeros_like(data.spot_returns), data, None, terms).item())  # a CVaR may be a gain
     optimizer = adam(hedger.train(), lr, NAME)
+    _start(hedger, exact)
     for epoch in range(num_epochs):
         for group in optimizer.param_groups:
             group["lr"] = lr * cosine(epoch, num_epochs)

@@ -8,6 +8,7 @@ from t to t + 1.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from numbers import Integral
 from typing import NamedTuple
 
 import torch
@@ -76,8 +77,7 @@ class RegimeHedger(nn.Module, ABC):
         super().__init__()
         name = type(self).__name__
         for setting, value, least in (("K", K, 2), ("n_assets", n_assets, 1), ("hidden_dim", hidden_dim, 1)):
-            if value < least:
-                raise InputError(f"{name}: {setting}={value} is too few; say at least {least}")
+            check_count(name, setting, value, least=least)
         if not 0 <= cost_rate < 1:
             raise InputError(f"{name}: cost_rate={cost_rate:g} is not a rate in [0, 1); for 5 bp say 0.0005")
         self.K, self.n_assets, self.hidden_dim = K, n_assets, hidden_dim
@@ -91,8 +91,15 @@ class RegimeHedger(nn.Module, ABC):
 
     # ---- for members ------------------------------------------------------------------------------------------------
 
-    def _body(self, inputs: int, name: str) -> Body:
-        return Body(inputs, self.hidden_dim, DEPTH, seed=self.random_state, name=name, inventory=0)
+    def _body(self, inputs: int, name: str, *, untaught: int = 0) -> Body:
+        """The layers before the head; the last ``untaught`` inputs have no weight at the start.
+
+        These are inputs that :meth:`ratios` leaves at zero: a random weight would stay as it is and move every hedge.
+        """
+        body = Body(inputs, self.hidden_dim, DEPTH, seed=self.random_state, name=name, inventory=0)
+        with torch.no_grad():
+            body.first.weight[inputs - untaught :] = 0
+        return body
 
     def _head(self, outputs: int) -> Dense:
         generator = stream(self.random_state, "init", "head")
@@ -117,6 +124,7 @@ class RegimeHedger(nn.Module, ABC):
         from praesidium.regimes.belief import check_probabilities  # noqa: PLC0415  (importing scikit-learn takes time)
 
         check_probabilities(type(self).__name__, regime_probs, self.K)
+        self._some("regime_probs", regime_probs)
         return regime_probs.to(self.textbook)
 
     def _prices(self, argument: str, value: Tensor, *lead: int) -> Tensor:
@@ -133,13 +141,40 @@ class RegimeHedger(nn.Module, ABC):
             raise InputError(
                 f"{type(self).__name__}: {argument} has shape {tuple(value.shape)}; give {wanted}, assets last"
             )
+        self._some(argument, value)
         if not bool(value.isfinite().all()):
             raise InputError(f"{type(self).__name__}: {argument} holds NaN or infinity; leave those rows out")
         return value.to(self.textbook)
 
+    def _some(self, argument: str, value: Tensor) -> None:
+        if not value.numel():
+            raise InputError(
+                f"{type(self).__name__}: {argument} of shape {tuple(value.shape)} is empty; give at least one "
+                "sequence with at least one time"
+            )
+
     def _moneyness(self, spot: Tensor, reference: Tensor) -> Tensor:
         """log(spot / reference) in deviations of ``WINDOW`` periods; a change of units changes nothing."""
         return ((spot / reference).log() / (WINDOW**0.5 * self.deviation)).clamp(-CLIP, CLIP)
+
+
+def check_count(caller: str, argument: str, value: object, *, least: int) -> None:
+    """Refuse what is not a whole number, or is below ``least``; integers of NumPy are whole numbers too."""
+    if not isinstance(value, Integral) or isinstance(value, bool):
+        raise InputError(f"{caller}: {argument}={value!r} is not a whole number; say one of at least {least}")
+    if int(value) < least:
+        raise InputError(f"{caller}: {argument}={value} is too few; say at least {least}")
+
+
+def check_returns(caller: str, argument: str, returns: Float[Tensor, "*batch assets"]) -> None:
+    """Refuse returns that hold NaN or infinity, assets last; the first asset that does is named."""
+    wrong = (~returns.detach().isfinite()).reshape(-1, returns.shape[-1]).sum(0)
+    if bool(wrong.any()):
+        asset = int(wrong.nonzero()[0])
+        raise InputError(
+            f"{caller}: {argument} holds NaN or infinity, {int(wrong[asset])} times in asset {asset}; "
+            "leave those periods out of all arguments"
+        )
 
 
 def trailing_mean(spot: Float[Tensor, "batch time assets"]) -> Float[Tensor, "batch time assets"]:

@@ -12,6 +12,8 @@ from praesidium.policies.hedger import Known, RegimeHedger, trailing_mean
 class RegimeDeltaHedger(RegimeHedger):
     """Ratio = textbook + y(regimes, moneyness, delta of the position).
 
+    Training on prices (:func:`~praesidium.policies.hedge_training.train_delta_hedger`) has no positions but the assets
+    themselves: y does not depend on the delta before a loss of option positions, of your own, has taught it to.
     Settings are those of :class:`praesidium.policies.hedger.RegimeHedger`. As a rule for an option book with costs and
     an inventory, the same idea is ``policy=regime_delta``.
     """
@@ -20,7 +22,7 @@ class RegimeDeltaHedger(RegimeHedger):
         self, K: int, n_assets: int, hidden_dim: int = 64, *, cost_rate: float = 0.0005, random_state: int = 0
     ) -> None:
         super().__init__(K, n_assets, hidden_dim, cost_rate=cost_rate, random_state=random_state)
-        self.body, self.head = self._body(K + 2 * n_assets, "regime"), self._head(1)
+        self.body, self.head = self._body(K + 2 * n_assets, "regime", untaught=n_assets), self._head(1)
 
     def forward(
         self,

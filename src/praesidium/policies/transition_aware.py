@@ -8,7 +8,7 @@ from torch import Tensor
 
 from praesidium.component import InputError
 from praesidium.policies.beliefs import ahead
-from praesidium.policies.hedger import Known, RegimeHedger, trailing_mean
+from praesidium.policies.hedger import Known, RegimeHedger, check_count, trailing_mean
 
 
 class TransitionAwareHedger(RegimeHedger):
@@ -29,8 +29,7 @@ class TransitionAwareHedger(RegimeHedger):
         random_state: int = 0,
     ) -> None:
         super().__init__(K, n_assets, hidden_dim, cost_rate=cost_rate, random_state=random_state)
-        if lookahead < 1:
-            raise InputError(f"TransitionAwareHedger: lookahead={lookahead} is not a positive number of periods")
+        check_count("TransitionAwareHedger", "lookahead", lookahead, least=1)
         self.lookahead = lookahead
         self.body, self.head = self._body((lookahead + 1) * K + 1 + n_assets, "transition"), self._head(1)
 
@@ -76,6 +75,7 @@ class TransitionAwareHedger(RegimeHedger):
         from praesidium.regimes.belief import check_transition  # noqa: PLC0415  (importing scikit-learn takes time)
 
         check_transition("TransitionAwareHedger", transition, self.K)
+        self._some("transition_matrix", transition)
         if transition.ndim > 4 or (transition.ndim > 2 and len(transition) != batch):
             raise InputError(
                 f"TransitionAwareHedger: transition_matrix has shape {tuple(transition.shape)}; give "

@@ -53,11 +53,13 @@ def check_labels(caller: str, states: Tensor, K: int) -> None:
 
 
 def check_transition(caller: str, transition: Tensor, K: int) -> None:
-    """Refuse a matrix whose rows are not distributions over the next of ``K`` regimes."""
+    """Refuse a matrix whose rows are not distributions over the next of ``K`` regimes, NaN included."""
     if tuple(transition.shape[-2:]) != (K, K):
         raise InputError(f"{caller}: transition has shape {tuple(transition.shape)}; wanted is ({K}, {K})")
-    if bool((transition < 0).any()) or bool(((transition.sum(-1) - 1).abs() > ROUNDING).any()):
-        raise InputError(f"{caller}: the rows of transition do not sum to one; entry [i, j] is P(next is j, given i)")
+    if bool((transition < 0).any()) or not bool(((transition.sum(-1) - 1).abs() <= ROUNDING).all()):
+        raise InputError(
+            f"{caller}: the rows of transition do not sum to one, or hold NaN; entry [i, j] is P(next is j, given i)"
+        )
 
 
 def within(sequences: Tensor, lengths: Tensor | None) -> Tensor:
