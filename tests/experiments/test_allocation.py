@@ -179,10 +179,12 @@ def test_a_study_is_checked_before_anything_runs():
     assert study(first="2001-05-19")[0].first == "2001-05-21"  # the next close
     assert study(last="2001-08-03")[0] == settings
     assert study(delays=[0])[0] != study()[0]
+    assert study(delays=[57])[0].delays == (57,)
     refused = {
         "did you mean 'min_variance'": {"strategies": ["min_varianz"]},
         r"delays: \[1, 1\] are not different": {"delays": [1, 1]},
         r"delays: \[-1\] are not different": {"delays": [-1]},
+        "delays: 58 closes after a decision are more than there are, 58 from the first": {"delays": [1, 58]},
         "made up has 158 rows, and the first decision would come after 22; it needs 40 before": {"first": "2001-01-31"},
         "first: 'never' is no day": {"first": "never"},
         "last: 'soon' is no day": {"last": "soon"},

@@ -1,5 +1,8 @@
 """Walking forward: nothing from the future, no gap, no restart, every day decided once."""
 
+import inspect
+from typing import ClassVar
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -8,7 +11,9 @@ from hypothesis import strategies as st
 from skfolio.datasets import load_sp500_dataset
 from skfolio.model_selection import WalkForward, cross_val_predict
 from skfolio.optimization import EqualWeighted, InverseVolatility, MeanRisk, ObjectiveFunction
+from skfolio.pre_selection import SelectKExtremes
 from sklearn.base import clone
+from sklearn.pipeline import make_pipeline
 
 from praesidium.component import InputError
 from praesidium.portfolio.backtest import Strategy, backtest, decide
@@ -19,6 +24,7 @@ from praesidium.regimes.causality import LookAhead
 from praesidium.training.reproducibility import stream
 
 LAW = settings(deadline=None, derandomize=True, max_examples=12)
+unchecked = inspect.unwrap(decide)  # arguments of other types reach it
 
 
 def prices(days=200, assets=3, name="backtest"):
@@ -188,12 +194,54 @@ def test_an_optimizer_is_told_what_it_holds():
     assert costly.previous_weights is None
 
 
+class Told(InverseVolatility):
+    told: ClassVar[list] = []
+
+    def fit(self, X, y=None):
+        self.told.append(self.previous_weights)
+        return super().fit(X, y)
+
+
+def test_what_an_optimizer_is_told_is_what_the_book_without_delay_holds():
+    """Drift and costs included; a trade that comes late does not change what is told."""
+    closes = prices(160)
+    Told.told.clear()
+    books = [backtest(Told(), closes, train_window=40, refit_every=15, delay=delay) for delay in (0, 1)]
+    ledger, refits = books[0].ledger, np.arange(15, 120, 15)
+    values = ledger.units[refits - 1] * closes.iloc[40 + refits].to_numpy()
+    held = values / (ledger.cash[refits - 1, None] + values.sum(-1, keepdims=True))
+    assert len(Told.told) == 2 * (1 + len(refits))
+    for told in (Told.told[:8], Told.told[8:]):
+        np.testing.assert_allclose(told, [np.zeros(3), *held], atol=1e-12)
+    assert np.abs(held - ledger.weights[refits - 1]).max() > 1e-3
+
+
 def test_the_same_strategy_twice_gives_the_same_book():
     one, other = (backtest(EqualWeighted(), prices(), train_window=40) for _ in range(2))
     assert np.array_equal(one.wealth, other.wealth)
     assert isinstance(VolatilityTarget(), Strategy)
     assert not isinstance(EqualWeighted(), Strategy)
     assert one.weights.iloc[2:].sum(axis=1).to_numpy() == pytest.approx(1)
+
+
+def test_the_first_decision_is_a_number_or_a_day():
+    closes = prices(60)
+    there = closes.tz_localize("US/Eastern")
+    for table, start in (
+        (closes, np.int64(30)),
+        (closes, str(closes.index[30].date())),
+        (closes, closes.index[30].date()),
+        (there, there.index[30]),
+    ):
+        assert len(unchecked(BuyAndHold(), table, start=start).targets) == 30
+    for table, start in (
+        (closes, 30.0),
+        (closes, "nonsense"),
+        (there, "2001-02-01"),
+        (closes.reset_index(drop=True), "2001-02-01"),
+    ):
+        with pytest.raises(InputError, match=f"start={start!r} is no day among dates of type .*whole number of ret"):
+            unchecked(BuyAndHold(), table, start=start)
 
 
 def test_bad_input_is_refused():
@@ -207,8 +255,24 @@ def test_bad_input_is_refused():
         decide(BuyAndHold(), closes[::-1], train_window=20)
     holed = closes.copy()
     holed.iloc[7, 1] = np.nan
-    with pytest.raises(InputError, match="1 prices are missing or not above zero \\(first: 2001-01-10"):
+    with pytest.raises(InputError, match=r"1 prices are missing, .* above zero \(first: 2001-01-10"):
         decide(BuyAndHold(), holed, train_window=20)
+
+    holed.iloc[7, 1] = np.inf
+    with pytest.raises(InputError, match="1 prices are missing, infinite"):
+        decide(BuyAndHold(), holed, train_window=20)
+    with pytest.raises(InputError, match="column a of prices appears twice"):
+        decide(EqualWeighted(), closes.set_axis(list("aab"), axis=1), train_window=20)
+    with pytest.raises(InputError, match="column d of prices does not hold numbers"):
+        decide(BuyAndHold(), closes.assign(d="1.5"), train_window=20)
+    for size in ({"train_window": 20, "refit_every": 0}, {"train_window": 20.5}, {"train_window": 1}):
+        with pytest.raises(InputError, match="is not a whole number of days"):
+            unchecked(BuyAndHold(), closes, **size)
+    for table in (closes.to_numpy(), closes["a"]):
+        with pytest.raises(InputError, match="give a DataFrame, dates down"):
+            unchecked(BuyAndHold(), table, start=20)
+    with pytest.raises(InputError, match="a Pipeline is neither an optimizer of skfolio nor has it fit and decide"):
+        unchecked(make_pipeline(SelectKExtremes(), EqualWeighted()), closes, start=20)
 
     class Flat(Momentum):
         def decide(self, X):

@@ -87,8 +87,20 @@ def test_a_ratio_over_nothing_stays_missing_and_ties():
     assert found.differences("index").loc[("cash", "sharpe"), "tie"]
 
 
+@pytest.mark.parametrize("days", [2, 7, 8, 10, 11])
+def test_two_days_are_enough(days):
+    tracks = {"a": made(draws("short").normal(0, 0.01, days))}
+    found = resample(tracks, resamples=20)
+    assert np.isfinite(found.intervals().loc[("a", "cagr")]).all()
+    assert found.block == 1 or days == 11
+
+
 def test_bad_input_is_refused():
     track = made(draws("bad").normal(0, 0.01, 30))
+    with pytest.raises(InputError, match="block=0 is not a whole number of at least 1"):
+        resample({"a": track}, block=0)
+    with pytest.raises(InputError, match="resamples=0 is not a whole number"):
+        resample({"a": track}, resamples=0)
     with pytest.raises(InputError, match="equal length"):
         resample({"a": track, "b": made(np.zeros(29))})
     with pytest.raises(InputError, match="equal length"):
@@ -98,3 +110,18 @@ def test_bad_input_is_refused():
         found.differences("c")
     with pytest.raises(InputError, match="for 95 % say"):
         found.intervals(level=95)
+
+
+def test_resampled_tracks_on_which_a_ratio_is_over_nothing_are_left_out():
+    """A strategy that is invested on a few days has an interval of its Sharpe ratio; one that never is has none."""
+    returns = np.zeros(60)
+    returns[20:24] = 0.01, -0.004, 0.006, 0.002
+    tracks = {name: Track(own, np.zeros(60)) for name, own in (("few", returns), ("none", np.zeros(60)))}
+    drawn = resample(tracks, resamples=400, block=8)
+    place = drawn.metrics.index("sharpe")
+    replicates = drawn.replicates[0, place]
+    assert 0 < np.isnan(replicates).sum() < 200
+    found = drawn.intervals().xs("sharpe", level="metric")
+    expected = np.quantile(replicates[~np.isnan(replicates)], [0.025, 0.975])
+    assert np.array_equal(found.loc["few", ["low", "high"]], expected)
+    assert found.loc["none", ["low", "high"]].isna().all()

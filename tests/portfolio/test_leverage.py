@@ -1,5 +1,7 @@
 """Leverage hits an annual target with volatilities a period."""
 
+import inspect
+
 import numpy as np
 import pytest
 import torch
@@ -71,7 +73,31 @@ def test_bad_numbers_are_refused(change, message):
         optimize_leverage(SURE, tensor(0.01), **({"target_volatility": 0.1} | change))
 
 
+def test_what_does_not_move_has_the_cap_and_no_slope():
+    for still in (tensor(0.0), tensor(0.0).float()):
+        volatilities = still.requires_grad_()
+        lever = optimize_leverage(SURE.to(still.dtype), volatilities, target_volatility=0.10)
+        lever.backward()
+        assert (lever.item(), volatilities.grad.item()) == (2.0, 0.0)
+    weights = torch.zeros(2, dtype=torch.float64, requires_grad=True)
+    volatilities = regime_volatilities(weights, torch.eye(2, dtype=torch.float64).expand(3, 2, 2))
+    assert not volatilities.any()
+    assert torch.equal(torch.autograd.grad(volatilities.sum(), weights)[0], torch.zeros_like(weights))
+    assert optimize_leverage(SURE, tensor(0.0), target_volatility=0.10, cap=0.0).item() == 0.0
+
+
+def test_covariances_come_in_any_precision():
+    weights, covariances = torch.tensor([0.5, 0.5]), torch.eye(2, dtype=torch.float64).expand(3, 2, 2)
+    assert regime_volatilities(weights, covariances).dtype == torch.float32
+
+
 def test_bad_tensors_are_refused():
+    leverage, volatilities = inspect.unwrap(optimize_leverage), inspect.unwrap(regime_volatilities)
+    for wrong in ({"volatilities": tensor(0.01)}, {"volatilities": tensor(0.01, 0.02), "means": tensor(0.0)}):
+        with pytest.raises(InputError, match=r"have shape \(1,\) and regime_probs \(2,\); give one for each regime"):
+            leverage(tensor(0.5, 0.5), target_volatility=0.1, **wrong)
+    with pytest.raises(InputError, match=r"regime_volatilities: covariance has shape \(2, 3, 3\)"):
+        volatilities(torch.ones(1), torch.eye(3).expand(2, 3, 3))
     with pytest.raises(InputError, match="below zero"):
         optimize_leverage(SURE, tensor(-0.01), target_volatility=0.1)
     with pytest.raises(InputError, match="not distributions"):

@@ -117,5 +117,9 @@ def test_bad_input_is_refused():
         Track(np.array([0.0, -1.0]), np.zeros(2))
     with pytest.raises(InputError, match="a return is missing"):
         Track(np.array([0.0, np.nan]), np.zeros(2))
+    with pytest.raises(InputError, match="a return is missing, infinite"):
+        Track(np.array([0.0, np.inf]), np.zeros(2))
+    with pytest.raises(InputError, match="a turnover is missing or infinite"):
+        Track(np.zeros(2), np.array([0.0, np.nan]))
     with pytest.raises(InputError, match="and a day"):
         Track(np.zeros(0), np.zeros(0))

@@ -1,5 +1,7 @@
 """The interval is the one that loses least, and it knows costs and regimes."""
 
+import inspect
+
 import numpy as np
 import pytest
 import torch
@@ -70,6 +72,10 @@ def test_drift_agrees_with_portfolios_left_alone():
     loss = drift_loss(torch.tensor(weights), torch.tensor(covariance), risk_aversion=4.0, periods=12)
     assert 10 * loss.item() == pytest.approx(4 / 2 * 12 * variance, rel=0.03)
     assert drift_loss(torch.tensor([1.0]), torch.tensor([[0.04]])).item() == 0  # one asset alone cannot drift
+    single = drift_loss(torch.tensor(weights).float(), torch.tensor(covariance), risk_aversion=4.0, periods=12)
+    assert single.item() == pytest.approx(loss.item(), rel=1e-5)
+    with pytest.raises(InputError, match=r"drift_loss: covariance has shape \(1, 1\) and weights \(3,\)"):
+        inspect.unwrap(drift_loss)(torch.tensor(weights), torch.tensor([[0.04]]))
 
 
 @pytest.mark.parametrize(
@@ -77,6 +83,9 @@ def test_drift_agrees_with_portfolios_left_alone():
     [
         ({"cost_rate": 10}, "for 10 bp say cost_rate=0.001"),
         ({"alpha": -0.1}, "below zero"),
+        ({"alpha": np.nan}, "alpha=nan is below zero or no number"),
+        ({"drift": -1e-5}, "drift is below zero"),
+        ({"drift": torch.tensor(-1e-5)}, "drift is below zero"),
         ({"turnover": 0.0}, "turnover=0"),
         ({"periods": 0}, "periods=0"),
     ],

@@ -108,6 +108,26 @@ def test_volatility_rules_read_realized_volatility():
     assert (standing(VolatilityTarget(), RETURNS * 0)[19:] == 1.0).all()
 
 
+@pytest.mark.parametrize(
+    ("rule", "message"),
+    [
+        (
+            VolatilityTarget(target=10),
+            "VolatilityTarget: target=10 is not a fraction above 0; for 10 % a year say 0.10",
+        ),
+        (VolatilityTarget(target=-0.1), "target=-0.1 is not a fraction"),
+        (VolatilityTarget(target=np.nan), "target=nan is not a fraction"),
+        (VolatilityTarget(cap=0), "cap=0 is not an exposure above 0"),
+        (VolatilityBand(limit=25), "VolatilityBand: limit=25 is not a fraction"),
+        (VolatilityBand().set_params(window=0), "window=0 is not a number of days"),
+        (VolatilityTarget().set_params(window=2.5), "window=2.5 is not a number of days"),
+    ],
+)
+def test_settings_out_of_bounds_are_refused(rule, message):
+    with pytest.raises(InputError, match=message):
+        rule.fit(RETURNS).decide(RETURNS)
+
+
 def test_a_basket_is_held_in_equal_parts_and_timed_by_its_mean():
     basket = prices(assets=3).pct_change().iloc[1:]
     rule = RegimeTiming(Bands()).fit(basket)

@@ -134,6 +134,11 @@ def study_of(
             f"first: {prices.name} has {len(closes)} rows, and the first decision would come after {begin}; it needs "
             f"{effort.least} before and as many from it on, so name another day or give more prices"
         )
+    if max(delays, default=0) >= len(closes) - begin:
+        raise InputError(
+            f"delays: {max(delays)} closes after a decision are more than there are, {len(closes) - begin} from the "
+            "first decision on; say 1,5"
+        )
     settings = {
         "data": prices.name,
         "sha256": AssetPrices(prices.name, closes, prices.caution).sha256,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
@@ -49,11 +50,12 @@ class Allocator(BaseOptimization, RegimePolicy):
         transaction_costs: cost of a unit of turnover, paid once a trade; 0.001 = 10 bp.
         loss: called as ``loss(weights, returns, cost_rate=transaction_costs)``; None is the advanced portfolio loss
             without its charge for broken limits, since the constraint keeps them.
-        regime_model: any ``RegimeModel`` with K regimes, cloned before it is fitted; None is a Gaussian HMM.
+        regime_model: any ``RegimeModel`` with K regimes, cloned before it is fitted; None is a Gaussian HMM. Where it
+            does not know the regime yet (NaN), all regimes are taken to be equally likely.
         epochs: steps of training in ``fit``.
         learning_rate: of Adam.
-        sequence: rows in a training sequence.
-        random_state: seed of initial values and of all draws.
+        sequence: rows in a training sequence, at least 2.
+        random_state: seed of initial values and of all draws, a whole number.
         portfolio_params, fallback, previous_weights, raise_on_failure: see ``skfolio.optimization.BaseOptimization``.
 
     Attributes:
@@ -212,6 +214,15 @@ class Allocator(BaseOptimization, RegimePolicy):
             return super().predict(X)
         finally:
             self.portfolio_params = params
+
+    def _check(self, assets: int | None) -> None:
+        super()._check(assets)
+        self._check_whole("epochs", self.epochs, least=1)
+        self._check_whole("sequence", self.sequence, least=2)
+        if not 0 < self.learning_rate < math.inf:
+            raise InputError(
+                f"{type(self).__name__}: learning_rate={self.learning_rate!r} is not a number above 0; say 0.001"
+            )
 
     def _regime_model(self) -> Any:
         if self.regime_model is not None:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from copy import deepcopy
 from dataclasses import dataclass
+from datetime import date
 from functools import cached_property
+from numbers import Integral
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import pandas as pd
 from jaxtyping import Float
+from pandas.api.types import is_numeric_dtype
 from skfolio.model_selection import WalkForward
 from skfolio.optimization import BaseOptimization
 
@@ -39,8 +43,9 @@ class Rebalanced:
     """An skfolio optimizer as a strategy: back to its weights on the day of each fit, drifting in between.
 
     Args:
-        optimizer: fitted at each refit; what it holds then is told to it as ``previous_weights``.
-        previous: weights held before the fit.
+        optimizer: fitted at each refit; what it holds then, as if traded without delay, is told to it as
+            ``previous_weights``.
+        previous: weights held before the fit, as if traded without delay.
     """
 
     def __init__(self, optimizer: BaseOptimization, previous: Float[np.ndarray, " assets"]) -> None:
@@ -164,17 +169,26 @@ def decide(
     second time with another future; if an earlier decision changes, the strategy is refused.
 
     Args:
-        strategy: a :class:`Strategy`, or an optimizer of skfolio. It is copied, never fitted itself.
+        strategy: a :class:`Strategy`, or an optimizer of skfolio, which is told what it holds at each fit, as if
+            traded without delay. It is copied, never fitted itself.
         prices: closes by date, one column an asset, without gaps.
         refit_every: days between fits.
         train_window: returns in each fit, fewer while there are not so many; None takes all that are past.
         start: the first decision, as a date or as a number of returns before it; by default ``train_window``.
 
     Raises:
-        InputError: if prices or sizes cannot be used, or weights come in another shape than the returns.
+        InputError: if the strategy, prices or sizes cannot be used, or weights come in another shape than the returns.
         LookAhead: if a decision depends on days after it, or a regime model is asked to smooth.
     """
+    if not isinstance(strategy, Strategy | BaseOptimization):
+        raise InputError(
+            f"decide: a {type(strategy).__name__} is neither an optimizer of skfolio nor has it fit and decide; wrap "
+            "what it does into a class with both"
+        )
     _check_prices(prices)
+    for name, value, least in (("refit_every", refit_every, 1), ("train_window", train_window, 2)):
+        if value is not None and not (isinstance(value, Integral) and value >= least):
+            raise InputError(f"decide: {name}={value!r} is not a whole number of days; say at least {least}")
     first = _first(prices.index, start, train_window)
     returns = prices.pct_change().iloc[1:]
     targets = np.full(prices.shape, np.nan)
@@ -194,7 +208,10 @@ def decide(
 
 
 def _copied(strategy: Strategy | BaseOptimization, held: np.ndarray, closes: pd.DataFrame) -> Strategy:
-    """A copy to be fitted; an optimizer is told what its last weights have drifted to between the two closes."""
+    """A copy to be fitted; an optimizer is told what its last weights have drifted to between the two closes.
+
+    That is as if they had been traded without delay: decisions are made once, and traded with any delay.
+    """
     copy = deepcopy(strategy)
     if isinstance(copy, Strategy):
         return copy
@@ -236,13 +253,13 @@ def _stitch(decided: np.ndarray, standing: np.ndarray, block: np.ndarray, before
     return before if np.isnan(standing[-1]).any() else standing[-1]
 
 
-def _first(index: pd.Index, start: int | str | pd.Timestamp | None, train_window: int | None) -> int:
+def _first(index: pd.Index, start: Any, train_window: Any) -> int:
     """Row of the first decision."""
     given = train_window if start is None else start
     if given is None:
         raise InputError("decide: neither start nor train_window says when the first decision is; give one of them")
-    first = given if isinstance(given, int) else int(np.count_nonzero(index < pd.Timestamp(given)))
-    if not 2 <= first < len(index) - 1 or (train_window is not None and train_window < 2):
+    first = int(given) if isinstance(given, Integral) else _days_before(index, given)
+    if not 2 <= first < len(index) - 1:
         raise InputError(
             f"decide: the first decision falls on row {first} of {len(index)}, train_window={train_window}; it needs "
             "two returns to look back on and a close after it"
@@ -250,12 +267,34 @@ def _first(index: pd.Index, start: int | str | pd.Timestamp | None, train_window
     return first
 
 
-def _check_prices(prices: pd.DataFrame) -> None:
+def _days_before(index: pd.Index, start: object) -> int:
+    """Closes before a date."""
+    if isinstance(start, str | date | np.datetime64):
+        with suppress(TypeError, ValueError):
+            return int(np.count_nonzero(index < pd.Timestamp(start)))
+    raise InputError(
+        f"decide: start={start!r} is no day among dates of type {index.dtype}; write it as 2005-01-03, with the time "
+        "zone of the prices if they have one, or say a whole number of returns"
+    )
+
+
+def _check_prices(prices: Any) -> None:
+    if not isinstance(prices, pd.DataFrame):
+        raise InputError(
+            f"decide: prices are a {type(prices).__name__}; give a DataFrame, dates down and one column an asset"
+        )
+    if not prices.columns.is_unique:
+        double = prices.columns[prices.columns.duplicated()][0]
+        raise InputError(f"decide: column {double} of prices appears twice; give each asset one column of its own name")
+    text = [name for name, kind in prices.infer_objects().dtypes.items() if not is_numeric_dtype(kind)]
+    if text:
+        raise InputError(f"decide: column {text[0]} of prices does not hold numbers; drop or convert it")
     if not (prices.index.is_monotonic_increasing and prices.index.is_unique):
         raise InputError("decide: the dates of prices do not increase; sort them and drop what appears twice")
-    bad = np.argwhere(~(prices.to_numpy(np.float64) > 0))
+    closes = prices.to_numpy(np.float64)
+    bad = np.argwhere(~(np.isfinite(closes) & (closes > 0)))
     if len(bad):
         day = prices.index[bad[0, 0]]
         raise InputError(
-            f"decide: {len(bad)} prices are missing or not above zero (first: {day}); cut or fill them first"
+            f"decide: {len(bad)} prices are missing, infinite or not above zero (first: {day}); cut or fill them first"
         )

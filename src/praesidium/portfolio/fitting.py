@@ -32,7 +32,8 @@ def observe(
         windows: see :func:`praesidium.portfolio.characteristics.characteristics`.
 
     Returns:
-        A batch of one, in single precision, that holds nothing yet.
+        A batch of one, in single precision, that holds nothing yet. The belief is uniform where the model says NaN:
+        the regime is not known yet.
 
     Raises:
         InputError: if the model has another number of regimes.
@@ -44,6 +45,7 @@ def observe(
             f"regime_model: {type(regime_model).__name__} tells {now.shape[-1]} regimes apart, K={regimes} are "
             f"expected; say K={now.shape[-1]}"
         )
+    now, ahead = (np.where(np.isnan(belief).any(1, keepdims=True), 1 / regimes, belief) for belief in (now, ahead))
     moves = torch.tensor(returns).unsqueeze(0)
     return MarketState(
         torch.tensor(now).float().unsqueeze(0),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from numbers import Integral
 
 import numpy as np
 import pandas as pd
@@ -17,18 +18,22 @@ from praesidium.training.reproducibility import stream
 _AT_ONCE = 50
 """Resampled tracks that are measured together: few enough for the cache."""
 
+_LEAST = 11
+"""Days of the shortest track that says how long it remembers: the choice of a block looks ceil(sqrt(days)) + 6 days
+back, and divides by what is left of the track."""
+
 
 def block_length(tracks: Mapping[str, Track]) -> int:
     """Mean length of a block, in days: the longest that any track asks for, by its returns or by their squares.
 
     Squares remember longer than returns, and every measure of risk depends on them. Tracks that never move ask for
-    nothing.
+    nothing, and those of fewer than 11 days are too short to tell: 1.
 
     Source: Politis and White 2004, corrected by Patton, Politis and White 2009, through ``arch``.
     """
     columns = [column for track in tracks.values() for column in (track.returns, track.returns**2)]
     moving = [column for column in columns if np.ptp(column) > 0]
-    if not moving:
+    if not moving or len(moving[0]) < _LEAST:
         return 1
     lengths = optimal_block_length(np.column_stack(moving))["stationary"].to_numpy()
     return max(1, round(float(np.nanmax(lengths))))
@@ -39,12 +44,18 @@ def resampled_days(days: int, *, block: int, resamples: int, seed: int = 0) -> I
 
     Args:
         days: length of a track.
-        block: mean length of a block.
-        resamples: columns, independent of each other.
+        block: mean length of a block, at least 1.
+        resamples: columns, independent of each other, at least 1.
         seed: the same seed gives the same days.
+
+    Raises:
+        InputError: if ``block`` or ``resamples`` is not a whole number of at least 1.
 
     Source: Politis and Romano 1994, through ``arch``.
     """
+    for name, value in (("block", block), ("resamples", resamples)):
+        if not (isinstance(value, Integral) and value >= 1):
+            raise InputError(f"resample: {name}={value!r} is not a whole number of at least 1")
     seed_of_days = stream(seed, "stationary bootstrap").initial_seed()
     bootstrap = StationaryBootstrap(block, np.arange(days), seed=np.random.default_rng(seed_of_days))
     return np.stack([drawn[0] for drawn, _ in bootstrap.bootstrap(resamples)], axis=-1)
@@ -71,7 +82,8 @@ class Resampled:
     def intervals(self, *, level: float = 0.95) -> pd.DataFrame:
         """Percentile intervals: columns ``estimate``, ``low``, ``high``, rows by strategy and metric.
 
-        An end is NaN where a resampled metric is (a ratio over nothing).
+        Resampled tracks on which a metric is over nothing, such as a ratio where nothing is held, are left out; where
+        the metric itself is, or on most of them, there is no interval: its ends are NaN.
         """
         low, high = _ends(self.replicates, level)
         return self._table({"estimate": self.estimates, "low": low, "high": high})
@@ -112,7 +124,8 @@ def resample(
         seed: the same seed gives the same days.
 
     Raises:
-        InputError: if tracks differ in length, or there are fewer than two days.
+        InputError: if tracks differ in length, there are fewer than two days, or ``block`` or ``resamples`` is not a
+            whole number of at least 1.
     """
     lengths = {name: track.returns.shape for name, track in tracks.items()}
     days = max((shape[0] for shape in lengths.values()), default=0)
@@ -138,5 +151,9 @@ def _measure(track: Track) -> Float[np.ndarray, "metrics *batch"]:
 def _ends(values: np.ndarray, level: float) -> tuple[np.ndarray, np.ndarray]:
     if not 0 < level < 1:
         raise InputError(f"intervals: level={level:g} is not a fraction in (0, 1); for 95 % say level=0.95")
-    low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2], axis=-1)
+    mostly = np.isnan(values).mean(-1) > 0.5
+    known = np.where(mostly[..., None], 0, values)
+    low, high = (
+        np.where(mostly, np.nan, np.nanquantile(known, one, axis=-1)) for one in ((1 - level) / 2, (1 + level) / 2)
+    )
     return low, high

@@ -65,8 +65,9 @@ def run_ledger(
     """Trade towards target weights and keep the book.
 
     wealth[T] = capital + gains of the holdings + interest - costs, to rounding. Targets are shares of wealth after
-    costs: all of them are reached, costs included, without borrowing for the costs. What targets leave free stays in
-    cash; a sum above 1 borrows, a weight below 0 sells short.
+    costs: all of them are reached, costs included, without borrowing for the costs. A fee may move an asset off its
+    target, which then trades and pays one too; where just that fee brings it back, the fee is put aside but not paid,
+    and stays in cash. What targets leave free stays in cash; a sum above 1 borrows, a weight below 0 sells short.
 
     Args:
         prices: closing prices, above zero.
@@ -75,17 +76,19 @@ def run_ledger(
         cost_rate: share of the traded value that a trade costs, one for all assets or one for each.
         fixed_cost: cost of each trade in an asset, in the unit of ``capital``.
         rate: interest on cash and on debt, effective over a year.
-        delay: closes between decision and trade: what close t decides is traded at close t + delay. 0 trades at the
-            close that decided, and earns from there to the next.
+        delay: closes between decision and trade, fewer than there are: what close t decides is traded at close
+            t + delay. 0 trades at the close that decided, and earns from there to the next.
         periods: closes a year.
 
     Raises:
-        InputError: for prices that are missing or not above zero, rows of targets that are NaN in part, costs or a
-            delay out of bounds, or wealth that falls to zero or below.
+        InputError: for targets of another shape than the prices, prices that are missing or not above zero, rows of
+            targets that are NaN in part, terms or a delay out of bounds, or wealth that falls to zero or below.
     """
+    _check_sizes(prices, targets, cost_rate, delay)
     rates = np.broadcast_to(np.asarray(cost_rate, dtype=np.float64), prices.shape[1:])
-    executed = _executed(prices, targets, delay)
-    _check(prices, executed, rates, fixed_cost, capital, rate, delay)
+    executed = np.full(prices.shape, np.nan)
+    executed[delay:] = targets[: len(prices) - delay]
+    _check(prices, executed, rates, fixed_cost, capital, rate, delay, periods)
     growth = (1 + rate) ** (1 / periods)
 
     days = np.flatnonzero(~np.isnan(executed).any(-1))
@@ -118,23 +121,25 @@ def run_ledger(
     return Ledger(float(capital), wealth, balance, held, trades, costs, interest, value / wealth[:, None])
 
 
-def _executed(prices: np.ndarray, targets: np.ndarray, delay: int) -> np.ndarray:
-    """The targets that are traded towards at each close."""
-    if delay < 0:
-        raise InputError(f"run_ledger: delay={delay} would trade before the decision; say 0 closes or more")
-    late = np.full(prices.shape, np.nan)
-    if delay < len(prices):
-        late[delay:] = targets[: len(prices) - delay]
-    return late
-
-
 def _after_costs(wealth: float, target: np.ndarray, value: np.ndarray, rates: np.ndarray, fixed_cost: float) -> float:
+    """The wealth that is left when all targets are reached and the costs of getting there are paid.
+
+    Fees leave less, which may ask for more trades: their number is counted anew until the fees cover it. It only
+    rises, and so ends at one for each asset.
+    """
+    after, fees = float(wealth), -1
+    while (trades := np.count_nonzero(np.abs(after * target - value) > DUST * wealth)) > fees:
+        fees = trades
+        after = _after_fees(wealth, wealth - fixed_cost * fees, target, value, rates)
+    return after
+
+
+def _after_fees(wealth: float, free: float, target: np.ndarray, value: np.ndarray, rates: np.ndarray) -> float:
     """The wealth W that is left when the holdings are W * target and the costs of getting there are paid.
 
-    W + rates . |W target - value| = wealth - fees is convex, increasing and piecewise linear in W: Newton from above
-    ends at the root after at most one step an asset and one more.
+    W + rates . |W target - value| = free, the wealth less fees, is convex, increasing and piecewise linear in W:
+    Newton from above ends at the root after at most one step an asset and one more.
     """
-    free = wealth - fixed_cost * np.count_nonzero(np.abs(wealth * target - value) > DUST * wealth)
     after = float(wealth)
     for _ in range(len(target) + 2):
         change = after * target - value
@@ -152,6 +157,24 @@ def _check_solvent(wealth: float, day: int) -> None:
         )
 
 
+def _check_sizes(
+    prices: np.ndarray, targets: np.ndarray, cost_rate: float | Float[np.ndarray, " rates"], delay: int
+) -> None:
+    if prices.ndim != 2 or targets.shape != prices.shape:
+        raise InputError(
+            f"run_ledger: targets have shape {targets.shape} and prices {prices.shape}; give both as (closes, assets)"
+        )
+    if np.shape(cost_rate) not in {(), prices.shape[1:]}:
+        raise InputError(
+            f"run_ledger: cost_rate has shape {np.shape(cost_rate)}; give one rate, or one for each of "
+            f"{prices.shape[1]} assets"
+        )
+    if delay < 0:
+        raise InputError(f"run_ledger: delay={delay} would trade before the decision; say 0 closes or more")
+    if delay >= len(prices):
+        raise InputError(f"run_ledger: delay={delay} trades after the last of {len(prices)} closes; say fewer closes")
+
+
 def _check(
     prices: np.ndarray,
     executed: np.ndarray,
@@ -160,6 +183,7 @@ def _check(
     capital: float,
     rate: float,
     delay: int,
+    periods: int,
 ) -> None:
     bad = np.argwhere(~(np.isfinite(prices) & (prices > 0)))
     if len(bad):
@@ -176,11 +200,16 @@ def _check(
         )
     if np.isinf(executed).any():
         raise InputError("run_ledger: targets hold an infinite weight; every weight must be finite or NaN")
-    if capital <= 0:
-        raise InputError(f"run_ledger: capital={capital:g} is not above zero; start with some money")
-    if not rate > -1:
-        raise InputError(f"run_ledger: rate={rate:g} is not above -1; for 5 % a year say rate=0.05")
-    if (rates < 0).any() or fixed_cost < 0:
-        raise InputError("run_ledger: cost_rate and fixed_cost cannot be below zero; for 10 bp say cost_rate=0.001")
+    if not 0 < capital < np.inf:
+        raise InputError(f"run_ledger: capital={capital:g} is not a sum above zero; start with some money")
+    if not -1 < rate < np.inf:
+        raise InputError(f"run_ledger: rate={rate:g} is not a number above -1; for 5 % a year say rate=0.05")
+    if not periods >= 1:
+        raise InputError(f"run_ledger: periods={periods} is not a number of closes a year; say 252 for days")
+    charged = np.append(rates, fixed_cost)
+    if not ((charged >= 0) & np.isfinite(charged)).all():
+        raise InputError(
+            "run_ledger: cost_rate and fixed_cost must be numbers not below zero; for 10 bp say cost_rate=0.001"
+        )
     if (np.nansum(rates * np.abs(executed), axis=-1) >= 1).any():
         raise InputError("run_ledger: costs eat the whole trade (cost_rate times the weights reaches 1); lower either")

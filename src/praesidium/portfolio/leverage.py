@@ -7,7 +7,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from praesidium.component import InputError
-from praesidium.portfolio.losses.arguments import check_distributions
+from praesidium.portfolio.losses.arguments import check_assets, check_distributions
 
 
 def optimize_leverage(
@@ -34,8 +34,8 @@ def optimize_leverage(
         periods: a year: 252 for daily volatilities, 12 for monthly ones.
 
     Raises:
-        InputError: if the target is no fraction, the bounds are crossed, a volatility is below zero, or probabilities
-            do not sum to one.
+        InputError: if the target is no fraction, the bounds are crossed, there is not one number for each regime, a
+            volatility is below zero, or probabilities do not sum to one.
     """
     if not 0 < target_volatility < 3:
         raise InputError(
@@ -46,6 +46,12 @@ def optimize_leverage(
         raise InputError(f"optimize_leverage: floor={floor:g} and cap={cap:g} are not in order; say 0 <= floor <= cap")
     if periods < 1:
         raise InputError(f"optimize_leverage: periods={periods} is not a number of periods a year; say 252 for days")
+    for name, given in (("volatilities", volatilities), ("means", means)):
+        if given is not None and given.shape[-1:] != regime_probs.shape[-1:]:
+            raise InputError(
+                f"optimize_leverage: {name} have shape {tuple(given.shape)} and regime_probs "
+                f"{tuple(regime_probs.shape)}; give one for each regime along the last axis"
+            )
     if bool((volatilities < 0).any()):
         raise InputError("optimize_leverage: a volatility is below zero; give standard deviations a period")
     check_distributions("optimize_leverage", "regime_probs", regime_probs)
@@ -53,11 +59,21 @@ def optimize_leverage(
     if means is not None:
         away = means - (regime_probs * means).sum(-1, keepdim=True)
         variance = variance + (regime_probs * away.square()).sum(-1)
-    return (target_volatility / (periods * variance).sqrt()).clamp(floor, cap)
+    capped = (target_volatility / (cap + 1)) ** 2 / periods  # the cap binds before; the root at 0 has no slope
+    return (target_volatility / (periods * variance.clamp(min=capped)).sqrt()).clamp(floor, cap)
 
 
 def regime_volatilities(
     weights: Float[Tensor, "*#batch assets"], covariances: Float[Tensor, "*#batch regimes assets assets"]
 ) -> Float[Tensor, "*batch regimes"]:
-    """Volatility sqrt(w' C_k w) of a portfolio in each regime, in the period of the covariances."""
-    return torch.einsum("...i,...kij,...j->...k", weights, covariances, weights).sqrt()
+    """Volatility sqrt(w' C_k w) of a portfolio in each regime, in the period of the covariances.
+
+    Computed in the precision of the weights; where nothing moves the slope is taken to be 0.
+
+    Raises:
+        InputError: if the covariances are not those of as many assets.
+    """
+    check_assets("regime_volatilities", weights, covariances)
+    variance = torch.einsum("...i,...kij,...j->...k", weights, covariances.to(weights.dtype), weights)
+    still = variance == 0
+    return torch.where(still, 0.0, torch.where(still, 1.0, variance).sqrt())

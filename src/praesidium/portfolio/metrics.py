@@ -36,10 +36,12 @@ class Track:
             raise InputError(
                 f"Track: returns {returns.shape} and turnover {turnover.shape} need one value for each day, and a day"
             )
-        if not (returns > -1).all():
+        if not ((returns > -1) & np.isfinite(returns)).all():
             raise InputError(
-                "Track: a return is missing, or at -100 % or below, after which there is nothing to measure"
+                "Track: a return is missing, infinite, or at -100 % or below, after which there is nothing to measure"
             )
+        if not np.isfinite(turnover).all():
+            raise InputError("Track: a turnover is missing or infinite; say 0 for a day without trades")
         self.returns = returns
         self.daily_turnover = turnover
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from praesidium.component import InputError
-from praesidium.portfolio.losses.arguments import check_positive
+from praesidium.portfolio.losses.arguments import check_assets, check_positive
 from praesidium.portfolio.losses.change import change_probability
 
 
@@ -35,7 +37,7 @@ def optimize_rebalancing_frequency(
         cost_rate: cost of a trade over its value, in [0, 1).
         alpha: return a year that weights made for a regime earn over weights made for the wrong one.
         turnover: money bought and sold at a rebalancing over wealth.
-        drift: loss a year for each period of age, from :func:`drift_loss`.
+        drift: loss a year for each period of age, from :func:`drift_loss`; not below zero, NaN stays NaN.
         periods: a year.
 
     Raises:
@@ -46,8 +48,12 @@ def optimize_rebalancing_frequency(
     caller = "optimize_rebalancing_frequency"
     if not 0 <= cost_rate < 1:
         raise InputError(f"{caller}: cost_rate={cost_rate:g} is not a rate in [0, 1); for 10 bp say cost_rate=0.001")
-    if alpha < 0:
-        raise InputError(f"{caller}: alpha={alpha:g} is below zero; say 0 if the regimes call for the same weights")
+    if not 0 <= alpha < math.inf:
+        raise InputError(
+            f"{caller}: alpha={alpha:g} is below zero or no number; say 0 if the regimes call for the same weights"
+        )
+    if bool((torch.as_tensor(drift) < 0).any()):
+        raise InputError(f"{caller}: drift is below zero; it is a loss, so say 0 where nothing drifts")
     check_positive(caller, turnover=turnover, periods=periods)
     lost = alpha * change_probability(regime_probs, transition, horizon=1) + drift
     if cost_rate == 0:
@@ -72,8 +78,15 @@ def drift_loss(
         covariance: C of returns, a period.
         risk_aversion: price of a unit of variance, times 2.
         periods: a year.
+
+    Computed in the precision of the weights.
+
+    Raises:
+        InputError: if a number is not positive, or the covariance is not that of as many assets.
     """
     check_positive("drift_loss", risk_aversion=risk_aversion, periods=periods)
+    check_assets("drift_loss", weights, covariance)
+    covariance = covariance.to(weights.dtype)
     off = torch.diag_embed(weights) - weights.unsqueeze(-1) * weights.unsqueeze(-2)
     bet = off @ covariance @ off.mT
     return risk_aversion / 2 * periods * (covariance * bet).sum((-2, -1))

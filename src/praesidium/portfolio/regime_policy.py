@@ -5,6 +5,8 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from functools import partial
+from numbers import Integral
+from typing import Any
 
 import torch
 from jaxtyping import Float, Int
@@ -198,15 +200,17 @@ class RegimePolicy(nn.Module, ABC):
 
     def _check(self, assets: int | None) -> None:
         """Refuse settings that are out of bounds."""
-        whole = {"K": 2, "hidden_dim": 1, "trade_every": 1}
-        for name, least in whole.items():
-            if getattr(self, name) < least:
-                raise InputError(
-                    f"{type(self).__name__}: {name}={getattr(self, name)} is too few; say at least {least}"
-                )
-        if any(window < 1 for window in self.windows):
+        for name, least in {"K": 2, "hidden_dim": 1, "trade_every": 1}.items():
+            self._check_whole(name, getattr(self, name), least=least)
+        if not is_whole(self.random_state):
             raise InputError(
-                f"{type(self).__name__}: windows={self.windows} are not numbers of returns; say at least 1"
+                f"{type(self).__name__}: random_state={self.random_state!r} is not a whole number; say 0, and all "
+                "draws are the same each time"
+            )
+        windows = self.windows
+        if not (isinstance(windows, Sequence) and all(is_whole(window) and window >= 1 for window in windows)):
+            raise InputError(
+                f"{type(self).__name__}: windows={windows!r} are not numbers of returns; say at least 1, as in (21, 63)"
             )
         if not 0 <= self.transaction_costs < 1:
             raise InputError(
@@ -218,9 +222,18 @@ class RegimePolicy(nn.Module, ABC):
                 f"{type(self).__name__}: max_weight={self.max_weight:g} is for the default constraint; "
                 f"set max_weight of {self.constraint.kind} instead"
             )
-        if self.max_weight is not None and self.max_weight <= 0:
+        if self.max_weight is not None and not self.max_weight > 0:
             raise InputError(f"{type(self).__name__}: max_weight={self.max_weight:g} is not above 0; say at most 1")
         if assets is not None:
-            if assets < 1:
-                raise InputError(f"{type(self).__name__}: n_assets={assets} is too few; say at least 1")
+            self._check_whole("n_assets", assets, least=1)
             self.limits.check(assets)
+
+    def _check_whole(self, name: str, value: Any, *, least: int) -> None:
+        if not is_whole(value) or value < least:
+            fault = "too few" if is_whole(value) else "not a whole number"
+            raise InputError(f"{type(self).__name__}: {name}={value!r} is {fault}; say at least {least}")
+
+
+def is_whole(value: object) -> bool:
+    """Whether it is an integer, of Python or NumPy, and no truth value."""
+    return isinstance(value, Integral) and not isinstance(value, bool)

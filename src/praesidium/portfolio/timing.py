@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import pandas as pd
@@ -57,8 +58,10 @@ class VolatilityBand(Timing):
     """All in while realized volatility is below ``limit``, out while it is not.
 
     Args:
-        limit: annualized volatility.
+        limit: annualized volatility, a fraction: 0.25 for 25 %.
         window: days of realized volatility.
+
+    ``exposure`` raises InputError if a setting is out of bounds.
     """
 
     def __init__(self, *, limit: float = 0.25, window: int = 20) -> None:
@@ -66,6 +69,7 @@ class VolatilityBand(Timing):
         self.window = window
 
     def exposure(self, returns: pd.Series) -> Float[np.ndarray, " days"]:
+        _check_fraction("VolatilityBand", "limit", self.limit)
         volatility = _volatility(returns, self.window)
         return np.where(np.isnan(volatility), np.nan, (volatility < self.limit).astype(np.float64))
 
@@ -74,9 +78,11 @@ class VolatilityTarget(Timing):
     """Exposure target / realized volatility, at most ``cap``.
 
     Args:
-        target: annualized volatility to be held.
+        target: annualized volatility to be held, a fraction: 0.10 for 10 %.
         window: days of realized volatility.
-        cap: highest exposure; above 1 it borrows.
+        cap: highest exposure, above 0; above 1 it borrows.
+
+    ``exposure`` raises InputError if a setting is out of bounds.
     """
 
     def __init__(self, *, target: float = 0.10, window: int = 20, cap: float = 1.0) -> None:
@@ -85,6 +91,9 @@ class VolatilityTarget(Timing):
         self.cap = cap
 
     def exposure(self, returns: pd.Series) -> Float[np.ndarray, " days"]:
+        _check_fraction("VolatilityTarget", "target", self.target)
+        if not 0 < self.cap < math.inf:
+            raise InputError(f"VolatilityTarget: cap={self.cap:g} is not an exposure above 0; say 1 to never borrow")
         volatility = _volatility(returns, self.window)
         return self.target / np.maximum(volatility, self.target / self.cap)
 
@@ -121,5 +130,12 @@ class RegimeTiming(Timing):
         return np.where(np.isnan(probabilities).any(axis=1), np.nan, calm.astype(np.float64))
 
 
-def _volatility(returns: pd.Series, window: int) -> np.ndarray:
-    return realized_volatility(np.log1p(returns.to_numpy(np.float64)), window)
+def _check_fraction(caller: str, name: str, volatility: float) -> None:
+    if not 0 < volatility < 3:
+        raise InputError(f"{caller}: {name}={volatility:g} is not a fraction above 0; for 10 % a year say 0.10")
+
+
+def _volatility(returns: pd.Series, window: Any) -> np.ndarray:
+    if not (isinstance(window, int | np.integer) and window >= 1):
+        raise InputError(f"timing: window={window!r} is not a number of days; say 20 for a month")
+    return realized_volatility(np.log1p(returns.to_numpy(np.float64)), int(window))

@@ -23,6 +23,7 @@ from praesidium.portfolio.fitting import observe
 from praesidium.portfolio.hierarchical import HierarchicalPortfolioOptimizer
 from praesidium.portfolio.ledger import run_ledger
 from praesidium.portfolio.transformer import TransformerPortfolioOptimizer
+from praesidium.regimes.bands import VolatilityBands
 
 SMALL = {"hidden_dim": 8, "epochs": 2, "sequence": 20, "windows": (5,)}
 MEMBERS = [
@@ -49,7 +50,9 @@ def fitted(market, calm_model):
 
 
 def few(calm_model, **settings):
-    return AttentionPortfolioOptimizer(**SMALL | {"lookback": 5, "regime_model": calm_model()} | settings)
+    return AttentionPortfolioOptimizer(
+        **SMALL | {"lookback": 5, "regime_model": calm_model and calm_model()} | settings
+    )
 
 
 @every
@@ -156,9 +159,13 @@ def test_pipelines_and_nested_settings(market, calm_model):
 
 def test_a_trade_is_paid_once(market, calm_model):
     """What net returns lack, summed over the test, is the rate times the turnover of the trade into it."""
+
+    def gross(weights, returns, *, cost_rate):
+        return -(weights * returns).sum()
+
     held = {"A": 0.5, "B": 0.5}
     free, costly = (
-        few(calm_model, transaction_costs=cost, previous_weights=held, epochs=0).fit(market.iloc[:100])
+        few(calm_model, transaction_costs=cost, previous_weights=held, loss=gross).fit(market.iloc[:100])
         for cost in (0.0, 0.002)
     )
     traded = np.abs(costly.weights_ - [0.5, 0.5, 0, 0]).sum()
@@ -197,6 +204,46 @@ def test_a_regime_signal_is_learned(calm_model):
     returns = pd.DataFrame({"calm": noise - drift, "wild": noise + drift})
     weights = few(calm_model, epochs=25, learning_rate=0.02, sequence=50).fit(returns).decide(returns)
     assert weights["wild"][wild].mean() > weights["wild"][~wild].mean() + 0.3
+
+
+def test_a_regime_that_is_not_known_yet_may_be_any(market):
+    """Bands know nothing before their first window is full, in the rows of the fit and in those of a decision."""
+    allocator = few(None, regime_model=VolatilityBands(3, window=10), trade_every=1).fit(market.iloc[:100])
+    assert np.isfinite(allocator.weights_).all()
+    state = observe(allocator.regime_model_, market.to_numpy(), regimes=3, windows=(5,))
+    for belief in (state.regimes[0], state.forecast[0]):
+        assert torch.equal(belief[:9], torch.full((9, 3), 1 / 3))
+        assert belief[9:].max(-1).values.min() > 0.5
+    weights, changed = allocator.decide(market), market.copy()
+    assert np.isfinite(weights).all(axis=None)
+    changed.iloc[5:] *= -2
+    assert np.array_equal(allocator.decide(changed).iloc[:5], weights.iloc[:5])
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"epochs": 0}, "epochs=0 is too few; say at least 1"),
+        ({"epochs": -1}, "epochs=-1 is too few"),
+        ({"sequence": 0}, "sequence=0 is too few; say at least 2"),
+        ({"sequence": 1}, "sequence=1 is too few"),
+        ({"trade_every": 2.5}, "trade_every=2.5 is not a whole number"),
+        ({"hidden_dim": True}, "hidden_dim=True is not a whole number"),
+        ({"learning_rate": np.nan}, "learning_rate=nan is not a number above 0"),
+        ({"windows": 21}, "windows=21 are not numbers of returns"),
+        ({"windows": (21.0,)}, r"windows=\(21.0,\) are not numbers of returns"),
+        ({"max_weight": np.nan}, "max_weight=nan is not above 0"),
+        ({"random_state": np.random.RandomState(5)}, r"random_state=RandomState\(.* is not a whole number"),
+    ],
+)
+def test_settings_of_the_wrong_kind_are_refused(settings, message):
+    with pytest.raises(InputError, match=f"AttentionPortfolioOptimizer: {message}"):
+        AttentionPortfolioOptimizer().set_params(**settings)
+
+
+def test_sizes_and_seeds_may_be_integers_of_numpy():
+    settings = {"epochs": np.int64(3), "windows": [np.int32(5)], "random_state": np.int64(5)}
+    assert AttentionPortfolioOptimizer().set_params(**settings).random_state == 5
 
 
 def test_other_constraints_hold_for_fitted_weights(market, calm_model):

@@ -81,6 +81,16 @@ def check_distributions(caller: str, name: str, values: Tensor) -> None:
         )
 
 
+def check_assets(caller: str, weights: Tensor, covariance: Tensor) -> None:
+    """A row and a column of each covariance for each asset."""
+    assets = weights.shape[-1]
+    if tuple(covariance.shape[-2:]) != (assets, assets):
+        raise InputError(
+            f"{caller}: covariance has shape {tuple(covariance.shape)} and weights {tuple(weights.shape)}; give "
+            f"({assets}, {assets}) along the last axes"
+        )
+
+
 def check_positive(caller: str, **numbers: float) -> None:
     """Each number is above zero."""
     for name, number in numbers.items():
