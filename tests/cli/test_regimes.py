@@ -89,6 +89,8 @@ def test_models_are_compared_on_a_market_with_known_regimes(tmp_path, capsys):
         (("fit", "--model", "gaussian_hmm", "covarianc=full"), "did you mean 'covariance'?"),
         (("fit", "n_regimes=4"), "say --regimes or --seed"),
         (("fit", "--until", "1991-01-02", "--data", "markov_switching"), "has no dates"),
+        (("fit", "--until", "foo"), "until: 'foo' is no day"),
+        (("compare", "--until", "foo"), "until: 'foo' is no day"),
         (("plot", "nowhere"), "make one with: praesidium regimes fit"),
         (("compare", "--models", "gaussian_hmm,jumpp"), "'jumpp' is unknown"),
         (("compare", "--models", "gaussian_hmm,input_driven_hmm"), "needs inputs, and prices are all there is here"),

@@ -68,6 +68,9 @@ def test_days_to_fit_on():
     assert seen.rows_until("2020-12-31") == 261
     with pytest.raises(InputError, match=r"until: 2020-01-15 leaves 10 of 399 returns .* name a day between"):
         seen.rows_until("2020-01-15")
+    for day in ("foo", "2020-12-31T00:00Z"):
+        with pytest.raises(InputError, match=f"until: '{day}' is no day; write it as 2021-07-13"):
+            seen.rows_until(day)
     with pytest.raises(InputError, match="has no dates"):
         history("markov_switching").rows_until("2020-01-15")
 

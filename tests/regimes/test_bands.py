@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 from sklearn.base import clone
+from sklearn.model_selection import GridSearchCV
 
 from praesidium.component import InputError
 from praesidium.data.volatility import BANDS, band_of, realized_volatility
@@ -105,13 +106,37 @@ def test_a_year_has_as_many_periods_as_it_is_said_to_have():
 
 
 def test_the_number_of_bands_follows_from_the_edges():
-    assert VolatilityBands().n_regimes == 4
-    assert VolatilityBands(edges=(0.2,)).n_regimes == 2
-    assert clone(VolatilityBands(edges=(0.2,))).n_regimes == 2
+    for model, bands in ((VolatilityBands(), 4), (VolatilityBands(edges=(0.2,)), 2)):
+        assert model.get_params()["n_regimes"] is None
+        assert clone(model).fit(market()).filter(market()).shape == (600, bands)
+        assert model.set_params(edges=(0.1, 0.2)).fit(market()).means_.shape == (3, 1)
     one = VolatilityBands(1).fit(market(100))
     assert one.transition_.tolist() == [[1.0]]
     with pytest.raises(InputError, match="edges: 1 make 2 bands, but n_regimes=3"):
         VolatilityBands(3, edges=(0.2,)).fit(market())
+
+
+def test_edges_are_searched_over():
+    grid = {"edges": [None, (0.2,), (0.1, 0.3)]}
+    found = GridSearchCV(VolatilityBands(), grid, cv=2, error_score="raise").fit(market()[:, np.newaxis])
+    assert np.isfinite(found.cv_results_["mean_test_score"]).all()
+
+
+def test_an_edge_belongs_to_the_band_above_it():
+    returns = 0.01 * np.where(np.arange(30) % 2, 1, -1)
+    level = realized_volatility(returns, 4)[-1]
+    assert set(realized_volatility(returns, 4)[3:]) == {level}
+    for edge, band in ((level, 1), (np.nextafter(level, 1), 0)):
+        found = VolatilityBands(edges=(edge,), window=4).fit(returns).predict(returns)
+        np.testing.assert_array_equal(found[3:], band)
+
+
+def test_prices_that_never_move_are_no_trouble():
+    flat = np.zeros(100)
+    model = VolatilityBands(2).fit(flat)
+    values, _ = model.sample(50)
+    np.testing.assert_allclose(values, 0, atol=1e-12)
+    assert np.isfinite(model.score(flat))
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """Delays and false alarms, counted by hand."""
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from praesidium.component import InputError
@@ -34,6 +35,16 @@ def test_without_a_change_there_is_no_delay_to_tell():
     found = detection(np.zeros(5, dtype=np.int64), np.zeros(5, dtype=np.int64))
     assert np.isnan(found.delay)
     assert np.isnan(found.missed)
+
+
+def test_labels_may_be_lists_or_of_pandas_with_dates():
+    days = pd.bdate_range("2020-01-01", periods=len(TRUE))
+    states, told = pd.Series(TRUE, days), pd.Series(TOLD, days)
+    found = detection(TRUE, TOLD)
+    for given in ((states, told), (states, TOLD), (TRUE, told), (TRUE.tolist(), TOLD.tolist())):
+        assert detection(*given) == found
+    with pytest.raises(InputError, match="detection: the index of one is not that of the other"):
+        detection(states, told.shift(1, freq="B"))
 
 
 def test_lengths_have_to_match():

@@ -225,6 +225,10 @@ def test_a_loss_that_is_not_finite_is_an_error(world):
 def test_what_cannot_be_trained_on_is_refused(world):
     with pytest.raises(InputError, match="TensorDataset; wrap"):
         train_model(small(), DataLoader(TensorDataset(world[0])))
+    arrays = loader(world[0])
+    arrays.dataset.x_sequences[1] = world[0][1].numpy()
+    with pytest.raises(InputError, match=r"x_sequences\[1\] is a ndarray; say torch\.from_numpy"):
+        train_model(small(), arrays)
     with pytest.raises(InputError, match=r"features \(5, 2\), the model was made with input_dim=5, u_dim=None"):
         train_model(small(), loader(world[0], world[1]))
     with pytest.raises(InputError, match="no batch size"):

@@ -99,6 +99,21 @@ def test_what_is_missing_is_integrated_out(covariance):
 
 
 @pytest.mark.parametrize("covariance", COVARIANCES)
+@pytest.mark.parametrize("cut", [90, 1000, 1498])
+def test_later_rows_and_their_holes_cannot_move_a_bit(covariance, cut):
+    """Rows with the same holes are worked on together; how many of them follow must not matter."""
+    draws = np.random.default_rng(7)
+    X = np.repeat([1.0, 3.0, 1.0], 500)[:, np.newaxis] * draws.normal(size=(1500, 5)) @ draws.normal(size=(5, 5))
+    X = with_holes(X, 0.05)
+    model = GaussianHMM(2, covariance=covariance, n_init=1, max_iter=10).fit(X)
+    for share in (0.0, 0.3, 1.0):
+        later = X.copy()
+        later[cut + 1 :] = with_holes(draws.normal(size=(1499 - cut, 5)), share)
+        for ask in (model.filter, model.forecast, model.log_scores):
+            np.testing.assert_array_equal(ask(X)[: cut + 1], ask(later)[: cut + 1])
+
+
+@pytest.mark.parametrize("covariance", COVARIANCES)
 def test_parameters_survive_holes(covariance, long_market):
     X = long_market[0]
     whole, holed = (GaussianHMM(2, covariance=covariance, n_init=1).fit(one) for one in (X, with_holes(X, 0.3)))

@@ -179,6 +179,21 @@ def test_evidence_that_contradicts_itself_is_weighed_not_lost():
     assert torch.equal(hmm.viterbi(initial, moves, likelihood).states, paths[scores.argmax(-1)])
 
 
+@pytest.mark.parametrize("states", [2, MANY])
+@pytest.mark.parametrize("least", [-150.0, -20.0])
+def test_single_precision_loses_no_chain_that_is_possible(least, states):
+    """Evidence that forces moves of hardly any probability, which single precision cannot hold as such."""
+    moves = torch.full((states, states), least).fill_diagonal_(0.0)
+    likelihood = -500 * (1 - torch.eye(states)).unsqueeze(0)
+    single = (torch.zeros(states).log_softmax(-1), moves, likelihood)
+    double = tuple(one.double() for one in single)
+    expected, found = hmm.smoothed(*double), hmm.smoothed(*single)
+    for one in (found.log_normalizer, hmm.log_normalizer(*single), hmm.predictive(*single).sum(-1)):
+        torch.testing.assert_close(one.double(), expected.log_normalizer, rtol=1e-6, atol=0)
+    torch.testing.assert_close(found.marginals.double(), expected.marginals, rtol=0, atol=1e-6)
+    torch.testing.assert_close(hmm.filtered(*single).double(), hmm.filtered(*double), rtol=0, atol=1e-6)
+
+
 def test_impossible_observations_say_so():
     initial = torch.tensor([1.0, 0.0], dtype=torch.float64).log()
     moves = torch.eye(2, dtype=torch.float64).log()

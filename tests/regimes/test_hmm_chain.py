@@ -94,6 +94,14 @@ def test_forecasts_are_powers_of_the_transition_and_end_at_the_long_run(chain):
         hmm.forecast(now, transition, steps=0)
 
 
+def test_the_long_run_is_found_where_the_transitions_are(chain):
+    """Whatever the device that others are made on."""
+    transition = chain("forecast")[1][0].exp()
+    expected = hmm.stationary(transition)
+    with torch.device("meta"):
+        assert torch.equal(hmm.stationary(transition), expected)
+
+
 def test_durations_and_survival_are_those_of_simulated_stays():
     stay = torch.tensor([0.9, 0.5, 1.0], dtype=torch.float64)
     transition = torch.diag(stay)

@@ -236,6 +236,14 @@ def test_looking_ahead_is_refused_where_a_decision_is_made():
                 call(returns)
 
 
+@pytest.mark.parametrize("penalty", [5.0, "cv"])
+def test_returns_without_a_loss_have_no_downside_deviation(penalty):
+    returns = np.abs(planted(400)[0])
+    returns[-1] = np.nan if penalty == 5.0 else -0.01  # no fold trains on the last row
+    with pytest.raises(InputError, match=r"X: none of .* returns is negative, so there is no downside deviation"):
+        JumpModel(indicators="returns", jump_penalty=penalty).fit(returns)
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [

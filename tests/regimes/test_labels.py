@@ -3,6 +3,7 @@
 from itertools import permutations
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -66,6 +67,23 @@ def test_unknown_rows_do_not_count():
         stability(np.array([-1, 0]), np.array([0, -1]))
     with pytest.raises(InputError, match="no known row in common"):
         stability(one, two[:-1])
+
+
+def test_probabilities_and_other_fractions_are_no_labels():
+    one, two = np.random.default_rng(4).dirichlet([1, 1], size=(2, 400))
+    for pair in ((one, two), (one[:, 0], two[:, 0]), (one.argmax(1), two[:, 0])):
+        with pytest.raises(InputError, match=r"stability: shape .* of float64 is not whole labels"):
+            stability(*pair)
+    assert stability(one.argmax(1).tolist(), two.argmax(1).tolist()).agreement < 0.6
+
+
+@pytest.mark.parametrize("compare", [stability, align])
+def test_series_are_compared_by_rows_of_the_same_name(compare):
+    labels = pd.Series([0, 1, 1, 0])
+    for moved in (labels.set_axis([1, 2, 3, 4]), labels.set_axis(pd.bdate_range("2020-01-01", periods=4))):
+        with pytest.raises(InputError, match=f"{compare.__name__}: the index of one is not that of the other"):
+            compare(labels, moved)
+        np.testing.assert_array_equal(compare(labels, moved.to_numpy()), compare(labels, labels))
 
 
 def test_parameters_are_aligned_by_distance():

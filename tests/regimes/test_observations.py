@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from praesidium.component import InputError
-from praesidium.regimes.observations import observe
+from praesidium.regimes.observations import observe, observe_inputs
 
 
 @settings(deadline=None, derandomize=True, max_examples=30)
@@ -50,6 +50,24 @@ def test_whatever_holds_numbers_will_do(values):
     seen = observe(values)
     assert seen.values.dtype == torch.float64
     assert seen.values.tolist() == [[[1.0], [2.0], [3.0]]]
+
+
+@pytest.mark.parametrize("days", [pd.bdate_range("2021-03-01", periods=6), pd.period_range("2021-03", periods=6)])
+def test_dates_have_to_rise_within_each_sequence(days):
+    X = pd.Series(np.arange(6.0), index=days)
+    twice = X.set_axis(days[[0, 1, 1, 2, 3, 4]])
+    restarted = X.set_axis(days[[0, 1, 2, 0, 1, 2]])
+    for wrong, row in ((X[::-1], 1), (twice, 2), (restarted, 3)):
+        sentence = rf"X: .* in row {row} does not come after .* in row {row - 1}; say X\.sort_index\(\)"
+        with pytest.raises(InputError, match=sentence):
+            observe(wrong)
+        with pytest.raises(InputError, match=r"inputs: .* say inputs\.sort_index\(\)"):
+            observe_inputs(wrong, observe(np.zeros(6)))
+    seen = observe(restarted, lengths=[3, 3])
+    assert torch.equal(observe_inputs(restarted, seen), seen.values)
+    with pytest.raises(InputError, match="in row 3 does not come after"):
+        observe(restarted, lengths=[2, 4])
+    assert observe(X[::-1].reset_index(drop=True)).values.flatten().tolist() == [5, 4, 3, 2, 1, 0]
 
 
 def test_observations_are_a_copy():

@@ -143,6 +143,10 @@ def test_wrong_layouts_and_labels_are_named():
         RegimePersistenceModel(3)(beliefs(4, 60).transpose(1, 2), A)
     with pytest.raises(InputError, match=r"transition has shape \(2, 2\); wanted is \(3, 3\)"):
         RegimePersistenceModel(3)(beliefs(4, 60), A[:2, :2])
+    with pytest.raises(InputError, match=r"shape \(4, 60, 3, 3\); wanted is one chain.*transition\[:, -1\]"):
+        RegimePersistenceModel(3)(beliefs(4, 60), A.expand(4, 60, 3, 3))
+    with pytest.raises(InputError, match="one for each of the 4 sequences"):
+        RegimePersistenceModel(3)(beliefs(4, 60), A.expand(2, 3, 3))
     with pytest.raises(InputError, match="regimes are 0 to 2"):
         RegimePersistenceModel(3).fit(torch.full((1, 200), 3))
     with pytest.raises(InputError, match="0 forecasts with a known outcome are too few"):

@@ -7,6 +7,7 @@ import torch
 
 from praesidium.component import InputError
 from praesidium.regimes.batch import checked
+from praesidium.regimes.causality import LookAhead, deciding
 from praesidium.regimes.vae_hmm import VAE_HMM
 from praesidium.training.reproducibility import stream
 
@@ -181,6 +182,21 @@ def test_samples_follow_the_chain_and_the_laws():
         torch.testing.assert_close((rows.mean(0) - means[k]) / scales[k], torch.zeros(3).double(), atol=0.06, rtol=0)
 
 
+def test_looking_ahead_is_refused_where_a_decision_is_made():
+    made, x, u = model(), normals(1, 3, 9), normals(1, 2, 9)
+    with deciding():
+        made.filter(x, u)
+        for look in (made.smooth, made.viterbi):
+            with pytest.raises(LookAhead, match=rf"VAE_HMM\.{look.__name__}: it looks ahead"):
+                look(x, u)
+
+
+@pytest.mark.parametrize("counts", [(0, 1), (1, 0)])
+def test_a_sample_of_nothing_is_refused(counts):
+    with pytest.raises(InputError, match=r"VAE_HMM\.sample: steps=\d and batch=\d are not both positive"):
+        model(None).sample(*counts)
+
+
 def test_driven_samples_take_inputs():
     x, states = model().sample(9, 2, normals(2, 2, 9))
     assert x.shape == (2, 3, 9)
@@ -229,6 +245,7 @@ def test_values_depend_on_the_seed_alone():
         (normals(2, 3, 20) + torch.inf, normals(2, 2, 20), None, "x: holds infinite"),
         (normals(2, 3, 20), normals(2, 2, 20) * torch.nan, None, "u: holds NaN"),
         (normals(2, 3, 20), None, None, "u_dim=2"),
+        (normals(1, 3, 20), None, [20], r"lengths: \[20\] is not a tensor"),
     ],
 )
 def test_what_does_not_fit_is_refused(x, u, lengths, words):
@@ -238,7 +255,14 @@ def test_what_does_not_fit_is_refused(x, u, lengths, words):
 
 @pytest.mark.parametrize(
     ("settings", "words"),
-    [({"n_codes": 2}, "n_codes=2"), ({"posterior": "structurd"}, "did you mean 'structured'"), ({"K": 1}, "K=1")],
+    [
+        ({"n_codes": 2}, "n_codes=2"),
+        ({"posterior": "structurd"}, "did you mean 'structured'"),
+        ({"K": 1}, "K=1"),
+        *(({name: 0}, f"{name}=0") for name in ("input_dim", "hidden_dim", "hidden_dim2", "u_dim", "trans_hidden")),
+        ({"commitment": -1.0}, "commitment=-1"),
+        ({"pseudo_stays": -1}, "pseudo_stays=-1"),
+    ],
 )
 def test_settings_out_of_bounds_are_refused(settings, words):
     with pytest.raises(InputError, match=words):

@@ -111,8 +111,8 @@ def test_a_fitted_model_survives_pickling(driven):
         ({"emissions": "normal"}, "emissions: 'normal' is unknown"),
         ({"posterior": "structurd"}, "did you mean 'structured'"),
         ({"pseudo_stays": -1.0}, "pseudo_stays"),
-        ({"held_out": 1.0}, "held_out=1"),
-        ({"epochs": 0}, "num_epochs=0"),
+        ({"held_out": 1.0}, "held_out: 1.0"),
+        ({"epochs": 0}, "epochs: 0 is not a positive whole number"),
     ],
 )
 def test_settings_out_of_bounds_are_refused(settings, words):

@@ -55,14 +55,17 @@ class History:
         """Returns up to a day, that one included; three fifths of all if none is named.
 
         Raises:
-            InputError: if that leaves too few before or after it.
+            InputError: if that is no day, or leaves too few before or after it.
         """
         count = len(self.prices) - 1
         if day is None:
             return round(SHARE * count)
         if not isinstance(self.prices.index, pd.DatetimeIndex):
             raise InputError(f"until: {self.name} has no dates; leave it out")
-        rows = int(np.count_nonzero(self.prices.index[1:] <= pd.Timestamp(day)))
+        try:
+            rows = int(np.count_nonzero(self.prices.index[1:] <= pd.Timestamp(day)))
+        except (TypeError, ValueError):  # no date, or one with a time zone
+            raise InputError(f"until: {day!r} is no day; write it as {self.prices.index[-1]:%Y-%m-%d}") from None
         if not FEWEST <= rows <= count - FEWEST:
             first, last = (f"{one:%Y-%m-%d}" for one in (self.prices.index[FEWEST], self.prices.index[-FEWEST - 1]))
             raise InputError(
@@ -108,7 +111,8 @@ def summary(model: RegimeModel, seen: History) -> pd.DataFrame:
     with deciding():
         now = np.asarray(model.filter(returns))
         ahead = np.asarray(model.forecast(returns, steps=TRADING_DAYS // 12))
-    told = np.bincount(now.argmax(1), minlength=model.n_regimes) / len(now)
+    regimes = now.shape[1]
+    told = np.bincount(now.argmax(1), minlength=regimes) / len(now)
     return pd.DataFrame(
         {
             "volatility": model.volatilities_ * TRADING_DAYS**0.5,
@@ -118,7 +122,7 @@ def summary(model: RegimeModel, seen: History) -> pd.DataFrame:
             "now": now[-1],
             "in a month": ahead[-1],
         },
-        index=pd.RangeIndex(model.n_regimes, name="regime"),
+        index=pd.RangeIndex(regimes, name="regime"),
     )
 
 

@@ -33,11 +33,12 @@ class Batch(NamedTuple):
         return self.mask & ~self.x.isnan().all(1)
 
 
-def checked(x: Tensor, u: Tensor | None, lengths: Tensor | None, *, channels: int) -> Batch:
+def checked(x: Tensor, u: Tensor | None, lengths: object, *, channels: int) -> Batch:
     """A batch of what a caller gave; what stands past a length may be anything, and is gone.
 
     Raises:
-        InputError: if shapes do not fit, a length is none, or a number is infinite, or an input missing.
+        InputError: if shapes do not fit, lengths are no tensor or out of bounds, or a number is infinite, or an input
+            missing.
     """
     if x.ndim != 3 or x.shape[1] != channels:
         raise InputError(
@@ -49,6 +50,8 @@ def checked(x: Tensor, u: Tensor | None, lengths: Tensor | None, *, channels: in
         raise InputError(f"u: shape {tuple(u.shape)} is not ({count}, inputs, {times}), one input for each time of x")
     if lengths is None:
         lengths = torch.full((count,), times, device=x.device)
+    if not isinstance(lengths, Tensor):
+        raise InputError(f"lengths: {lengths!r} is not a tensor; say torch.tensor([{times}, ...]), one a sequence")
     if lengths.shape != (count,):
         raise InputError(f"lengths: {lengths.tolist()} are not one number for each of the {count} sequences of x")
     mask = valid(lengths, times)

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Int
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from praesidium.component import InputError
+from praesidium.regimes.observations import refuse_other_rows
 
 PERIODS = 252
 
@@ -32,7 +33,7 @@ class Detection:
     changes: int
 
 
-def detection(states: NDArray[np.int64], told: NDArray[np.int64], *, periods: float = PERIODS) -> Detection:
+def detection(states: ArrayLike, told: ArrayLike, *, periods: float = PERIODS) -> Detection:
     """Compare labels that were told, day by day, with the true regimes.
 
     Args:
@@ -41,8 +42,10 @@ def detection(states: NDArray[np.int64], told: NDArray[np.int64], *, periods: fl
         periods: days of a year.
 
     Raises:
-        InputError: if there are not as many labels as states, or none.
+        InputError: if there are not as many labels as states, or none, or both are of pandas with different indexes.
     """
+    refuse_other_rows("detection", states, told)
+    states, told = np.asarray(states), np.asarray(told)
     if states.shape != told.shape or states.ndim != 1 or not len(states):
         raise InputError(f"told: shape {told.shape} does not match the {states.shape} true regimes; give one a day")
     delays = _delays(states, told)

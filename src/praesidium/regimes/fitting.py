@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import torch
+from torch import Tensor
 from torch.utils.data import DataLoader
 
 from praesidium.component import InputError
@@ -83,6 +84,12 @@ def train_model(
             f"train_model: dataloader.dataset is a {type(dataset).__name__}; wrap the sequences in "
             "RandomChunkDataset(x_sequences), which can hold out their last part"
         )
+    for name, sequences in (("x", dataset.x_sequences), ("u", dataset.u_sequences or [])):
+        for number, one in enumerate(sequences):
+            if not isinstance(one, Tensor):
+                raise InputError(
+                    f"train_model: {name}_sequences[{number}] is a {type(one).__name__}; say torch.from_numpy(...)"
+                )
     features = dataset.x_sequences[0].shape[0], None if dataset.u_sequences is None else dataset.u_sequences[0].shape[0]
     if features != (model.input_dim, model.u_dim):
         raise InputError(

@@ -187,8 +187,9 @@ def forecast(
 def stationary(transition: Float[Tensor, "states states"]) -> Float[Tensor, " states"]:
     """Long-run share of time in each state: pi A = pi."""
     states = len(transition)
-    equations = torch.cat([transition.T - torch.eye(states, dtype=transition.dtype), torch.ones_like(transition[:1])])
-    one = torch.zeros(states + 1, 1, dtype=transition.dtype)
+    stay = torch.eye(states, dtype=transition.dtype, device=transition.device)
+    equations = torch.cat([transition.T - stay, torch.ones_like(transition[:1])])
+    one = transition.new_zeros(states + 1, 1)
     one[-1] = 1
     solved = torch.linalg.lstsq(equations, one).solution.squeeze(-1).clamp(min=0)
     return solved / solved.sum()

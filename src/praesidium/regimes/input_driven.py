@@ -20,6 +20,7 @@ from praesidium.regimes.markov import MarkovModel
 from praesidium.regimes.model import Lengths
 from praesidium.regimes.observations import Observations, observe, observe_inputs
 from praesidium.regimes.partitions import best_partition
+from praesidium.regimes.settings import real
 from praesidium.regimes.units import Units
 
 RARE = 1e-12  # least probability of a move, whatever the inputs: inference does not change its ways for wild ones
@@ -97,7 +98,7 @@ class InputDrivenHMM(MarkovModel, kind="input_driven_hmm"):
 
     def _check(self) -> None:
         super()._check()
-        if not 0 <= self.penalty < np.inf:
+        if not (real(self.penalty) and 0 <= self.penalty < np.inf):
             raise InputError(f"penalty: {self.penalty!r} is not a number from 0 on; 1 is usual")
 
     def _inputs(self, inputs: Any, observed: Observations, lengths: Lengths) -> Tensor | None:
@@ -122,8 +123,8 @@ class InputDrivenHMM(MarkovModel, kind="input_driven_hmm"):
         assert inputs is not None
         problem, units = self._problem(observed)
         values = units.standardized(observed.values)
-        first = best_partition(problem, values, self.n_regimes, count=self.n_init, seed=self.random_state)
-        fit = expectation_maximization(problem, first, max_iter=self.max_iter, tol=self.tol)
+        first = best_partition(problem, values, int(self.n_regimes), count=int(self.n_init), seed=self.random_state)
+        fit = expectation_maximization(problem, first, max_iter=int(self.max_iter), tol=float(self.tol))
         scales = Units.of(observed.flatten(inputs), "inputs")
         fit, effects = self._drive(problem, fit, scales.standardized(inputs)[:, :-1])
         self._settle(fit, units)
@@ -140,12 +141,13 @@ class InputDrivenHMM(MarkovModel, kind="input_driven_hmm"):
             effects = values[-1] * others
             moves, likelihood = log_moves(log_mean, effects, inputs), problem.log_density(laws)
             total = hmm.log_normalizer(log_initial, moves, likelihood, lengths=problem.lengths).sum()
-            return total + problem.prior(log_mean) - self.penalty / 2 * effects.square().sum()
+            return total + problem.prior(log_mean) - float(self.penalty) / 2 * effects.square().sum()
 
         begin = fit._replace(transition=fit.transition.clamp(min=SELDOM))
         none = torch.zeros(regimes, regimes, inputs.shape[-1], dtype=torch.float64)
         rows = int((problem.rows.count > 0).sum())
-        end = ascend(objective, [*freed(begin, problem), none], rows=rows, max_iter=self.max_iter, tol=self.tol)
+        limits = {"rows": rows, "max_iter": int(self.max_iter), "tol": float(self.tol)}
+        end = ascend(objective, [*freed(begin, problem), none], **limits)
         log_initial, log_mean, laws = released(end.values[:-1], problem)
         driven = Fit(log_initial.exp(), log_mean.exp(), laws, end.history, end.converged)
         return driven, end.values[-1] * others

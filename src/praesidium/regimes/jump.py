@@ -12,7 +12,7 @@ from jaxtyping import Float, Int
 from numpy.typing import NDArray
 from torch import Tensor
 
-from praesidium.component import InputError, unknown
+from praesidium.component import InputError
 from praesidium.regimes import hmm
 from praesidium.regimes.densities import Laws, Normal, draw
 from praesidium.regimes.indicators import INDICATORS
@@ -21,6 +21,7 @@ from praesidium.regimes.jump_path import best_path, costs_through
 from praesidium.regimes.model import RegimeModel
 from praesidium.regimes.observations import Observations
 from praesidium.regimes.penalty_selection import CRITERIA, compare_penalties
+from praesidium.regimes.settings import check_name, real, reals, whole
 from praesidium.regimes.shapes import Diagonal
 from praesidium.regimes.units import Units
 from praesidium.training.reproducibility import stream
@@ -119,34 +120,34 @@ class JumpModel(RegimeModel, kind="jump"):
     def _check(self) -> None:
         super()._check()
         for name, known in (("indicators", INDICATORS), ("probabilities", PROBABILITIES), ("criterion", CRITERIA)):
-            if getattr(self, name) not in known:
-                raise InputError(unknown(name, getattr(self, name), known))
+            check_name(name, getattr(self, name), known)
         for name, usual in {"n_init": 10, "n_splits": 5}.items():
             value = getattr(self, name)
-            if not isinstance(value, int) or value < 1:
+            if not whole(value):
                 raise InputError(f"{name}: {value!r} is not a positive whole number; {usual} is usual")
         price = self.jump_penalty
-        if price != "cv" and not (isinstance(price, int | float) and 0 <= price < np.inf):
+        if price != "cv" if isinstance(price, str) else not (real(price) and 0 <= price < np.inf):
             raise InputError(f"jump_penalty: {price!r} is neither a number from 0 on nor 'cv'; 50 suits six features")
-        if not self.penalties or not all(0 <= one < np.inf for one in self.penalties):
-            raise InputError(f"penalties: {self.penalties} are not numbers from 0 on, such as {PENALTIES}")
-        if not self.half_lives or not all(0 < one < np.inf for one in self.half_lives):
-            raise InputError(f"half_lives: {self.half_lives} are not positive numbers of periods, such as (5, 20, 60)")
+        if not (reals(self.penalties) and len(self.penalties) and all(0 <= one < np.inf for one in self.penalties)):
+            raise InputError(f"penalties: {self.penalties!r} are not numbers from 0 on, such as {PENALTIES}")
+        if not (reals(self.half_lives) and len(self.half_lives) and all(0 < one < np.inf for one in self.half_lives)):
+            raise InputError(f"half_lives: {self.half_lives!r} are not positive numbers of periods; say (5, 20, 60)")
 
     def _fit(self, observed: Observations, inputs: Tensor | None) -> None:
         sample = Sample(self._features(observed), _by_time(observed), observed.lengths.numpy())
         if isinstance(self.jump_penalty, str):
+            penalties = np.asarray(self.penalties).tolist()
             self.cv_results_ = compare_penalties(
                 sample,
-                self.penalties,
+                penalties,
                 self._fits,
                 PROBABILITIES[self.probabilities],
                 criterion=self.criterion,
-                n_splits=self.n_splits,
+                n_splits=int(self.n_splits),
             )
-            penalty = self.penalties[int(np.nanargmax(self.cv_results_["mean"]))]
+            penalty = penalties[int(np.nanargmax(self.cv_results_["mean"]))]
         else:
-            penalty = self.jump_penalty
+            penalty = float(self.jump_penalty)
         [fit] = self._fits(sample, [penalty])
         self._jumps = fit
         self.jump_penalty_, self.objective_ = float(penalty), fit.objective
@@ -155,7 +156,7 @@ class JumpModel(RegimeModel, kind="jump"):
 
     def _fits(self, sample: Sample, penalties: Sequence[float]) -> list[JumpFit]:
         generator = stream(self.random_state, "regimes", "jump", "starts")
-        return fit_jumps(sample, penalties, n_regimes=self.n_regimes, n_init=self.n_init, generator=generator)
+        return fit_jumps(sample, penalties, n_regimes=int(self.n_regimes), n_init=int(self.n_init), generator=generator)
 
     def learned(self) -> dict[str, Any]:
         kept = {name: one for name, one in super().learned().items() if name != "cv_results_"}
@@ -166,7 +167,7 @@ class JumpModel(RegimeModel, kind="jump"):
     def restore(self, learned: Mapping[str, Any]) -> JumpModel:
         super().restore({name: one for name, one in learned.items() if name not in ("units_", "variances_")})
         variances = torch.tensor(learned["variances_"], dtype=torch.float64)
-        laws = Laws(torch.from_numpy(self.means_), variances, Normal().start(self.n_regimes))
+        laws = Laws(torch.from_numpy(self.means_), variances, Normal().start(len(self.means_)))
         center, spread, log_volume = learned["units_"]
         self._jumps = JumpFit(
             penalty=self.jump_penalty_,
@@ -205,7 +206,7 @@ class JumpModel(RegimeModel, kind="jump"):
         return draw(states, self._jumps.laws, Diagonal, Normal(), generator)
 
     def _features(self, observed: Observations) -> Float[np.ndarray, "times sequences features"]:
-        return INDICATORS[self.indicators](_by_time(observed), self.half_lives)
+        return INDICATORS[self.indicators](_by_time(observed), np.asarray(self.half_lives).tolist())
 
     def _weigh(self, costs: Float[np.ndarray, "times states sequences"]) -> Float[Tensor, "sequences times states"]:
         return torch.from_numpy(PROBABILITIES[self.probabilities](costs).transpose(2, 0, 1).copy())

@@ -96,10 +96,16 @@ def fit_jumps(
     is impossible. A regime that holds no number of a column has the law of all rows there.
 
     Raises:
-        InputError: if a feature holds no number.
+        InputError: if a feature holds no number, or no return is negative where features need one that is.
     """
     empty = np.isnan(sample.features).all((0, 1))
     if empty.any():
+        returns, lost = sample.columns[..., 0], np.isnan(sample.columns).all((0, 1))
+        if not lost.any() and not (returns < 0).any():  # an indicator is empty, and no column
+            raise InputError(
+                f"X: none of {int((~np.isnan(returns)).sum())} returns is negative, so there is no downside deviation; "
+                "give rows with losses, or say indicators='none'"
+            )
         raise InputError(
             f"X: feature {int(empty.argmax())} holds no number in {int(sample.lengths.sum())} rows; leave out columns "
             "that are empty, and give more rows than the longest half-life has periods"

@@ -18,6 +18,7 @@ from sklearn.metrics import adjusted_rand_score
 
 from praesidium.component import InputError
 from praesidium.regimes.model import RegimeModel
+from praesidium.regimes.observations import refuse_other_rows
 
 
 class Stability(NamedTuple):
@@ -67,6 +68,7 @@ def align(reference: ArrayLike, other: ArrayLike) -> NDArray[np.int64]:
 
     Source: Kuhn 1955, the Hungarian method.
     """
+    refuse_other_rows("align", reference, other)
     overlap = _overlap(reference, other)
     return linear_sum_assignment(overlap, maximize=True)[1]
 
@@ -89,8 +91,18 @@ def stability(reference: ArrayLike, other: ArrayLike) -> Stability:
 
     Args:
         reference, other: (rows,) labels; rows with a negative label in either do not count.
+
+    Raises:
+        InputError: if they are no labels, of pandas with different indexes, or without a known row in common.
     """
-    one, two = (np.asarray(labels, dtype=np.int64) for labels in (reference, other))
+    refuse_other_rows("stability", reference, other)
+    one, two = np.asarray(reference), np.asarray(other)
+    for labels in (one, two):
+        if labels.ndim != 1 or not np.issubdtype(labels.dtype, np.integer):
+            raise InputError(
+                f"stability: shape {labels.shape} of {labels.dtype} is not whole labels (rows,); of probabilities "
+                "take argmax(1)"
+            )
     known = (one >= 0) & (two >= 0) if one.shape == two.shape else np.zeros(0, dtype=bool)
     if not known.any():
         raise InputError(f"stability: labels of shapes {one.shape} and {two.shape} have no known row in common")

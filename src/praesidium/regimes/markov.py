@@ -11,12 +11,13 @@ from jaxtyping import Float, Int
 from numpy.typing import NDArray
 from torch import Tensor
 
-from praesidium.component import InputError, unknown
+from praesidium.component import InputError
 from praesidium.regimes import hmm
 from praesidium.regimes.baum_welch import Fit, Problem
 from praesidium.regimes.densities import Laws, Tails, draw
 from praesidium.regimes.model import Lengths, RegimeModel
 from praesidium.regimes.observations import Observations
+from praesidium.regimes.settings import check_name, real, whole
 from praesidium.regimes.shapes import Shape
 from praesidium.regimes.units import Units
 
@@ -113,24 +114,23 @@ class MarkovModel(RegimeModel):
 
     def _check(self) -> None:
         super()._check()
-        if self.covariance not in Shape.registry:
-            raise InputError(unknown("covariance", self.covariance, Shape.registry))
+        check_name("covariance", self.covariance, Shape.registry)
         for name, usual in {"n_init": 4, "max_iter": 300}.items():
             value = getattr(self, name)
-            if not isinstance(value, int) or value < 1:
+            if not whole(value):
                 raise InputError(f"{name}: {value!r} is not a positive whole number; {usual} is usual")
         for name in ("tol", "stickiness"):
             value = getattr(self, name)
-            if not 0 <= value < math.inf:
+            if not (real(value) and 0 <= value < math.inf):
                 raise InputError(f"{name}: {value!r} is not a number from 0 on; leave it out for the usual one")
-        if not 0 < self.min_variance < 1:
+        if not (real(self.min_variance) and 0 < self.min_variance < 1):
             raise InputError(f"min_variance: {self.min_variance!r} is not a share in (0, 1); 0.001 is usual")
 
     def _problem(self, observed: Observations) -> tuple[Problem, Units]:
         """What is to be maximized, of standardized observations."""
         units = Units.of(observed.rows, "X")
         rows = self._shape(units.standardized(observed.values).flatten(0, 1))
-        return Problem(rows, self.tails, observed.lengths, float(self.stickiness), self.min_variance), units
+        return Problem(rows, self.tails, observed.lengths, float(self.stickiness), float(self.min_variance)), units
 
     def _settle(self, fit: Fit, units: Units) -> None:
         """Take over the parameters of a fit to standardized observations."""

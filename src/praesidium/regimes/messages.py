@@ -28,7 +28,9 @@ from praesidium.regimes.scan import (
 )
 
 HANDFUL = 4  # states up to which products of long rows are faster than those of small matrices
-LEAST = -200.0  # below this log-probability of a possible move, or with impossible ones, sums are taken in logarithms
+# Below this log-probability of a possible move, or with impossible ones, sums are taken in logarithms. Single precision
+# ends near e^-103, double near e^-745.
+LEAST, LEAST_SINGLE = -200.0, -25.0
 
 
 def parts_of(
@@ -72,7 +74,8 @@ def chain_of(
 
 
 def semiring_of(log_transition: Tensor) -> Semiring:
-    if not bool((log_transition.detach() >= LEAST).all()):
+    least = LEAST if log_transition.dtype == torch.float64 else LEAST_SINGLE
+    if not bool((log_transition.detach() >= least).all()):
         return Logarithmic()
     return Few() if log_transition.shape[-1] <= HANDFUL else Scaled()
 

@@ -18,6 +18,7 @@ from praesidium.component import InputError, unknown
 from praesidium.regimes import hmm
 from praesidium.regimes.causality import refuse_look_ahead
 from praesidium.regimes.observations import Observations, observe
+from praesidium.regimes.settings import whole
 
 M = TypeVar("M", bound="RegimeModel")
 Lengths = Sequence[int] | NDArray[np.int64] | None
@@ -40,6 +41,7 @@ class RegimeModel(BaseEstimator, ABC):
         n_regimes: number of regimes, K.
         random_state: seed of all that is drawn.
         n_features_in_: columns that were fitted.
+        feature_names_in_: their names, where X was a DataFrame with names that are text.
         initial_: (K), distribution of the first regime.
         transition_: (K, K), probabilities of the next regime, a row for each regime now; at mean inputs if driven.
         means_: (K, features), mean of each feature in each regime.
@@ -53,6 +55,7 @@ class RegimeModel(BaseEstimator, ABC):
     n_regimes: int
     random_state: int
     n_features_in_: int
+    feature_names_in_: NDArray[Any]
     initial_: NDArray[np.float64]
     transition_: NDArray[np.float64]
     means_: NDArray[np.float64]
@@ -116,8 +119,13 @@ class RegimeModel(BaseEstimator, ABC):
 
     def _check(self) -> None:
         """Refuse settings out of bounds; members extend it."""
-        if not isinstance(self.n_regimes, int) or self.n_regimes < 1:
-            raise InputError(f"n_regimes: {self.n_regimes!r} is not a positive whole number; 2 or 3 are usual")
+        if not whole(self._wanted):
+            raise InputError(f"n_regimes: {self._wanted!r} is not a positive whole number; 2 or 3 are usual")
+
+    @property
+    def _wanted(self) -> Any:
+        """How many regimes are to be fitted, which other settings of a member may tell."""
+        return self.n_regimes
 
     # ---- what users call --------------------------------------------------------------------------------------------
 
@@ -138,12 +146,15 @@ class RegimeModel(BaseEstimator, ABC):
         observed = observe(X, lengths=lengths)
         driven = self._inputs(inputs, observed, lengths)
         seen = int((~observed.missing).any(-1).sum())
-        if seen < 2 * self.n_regimes:
+        if seen < 2 * self._wanted:
             raise InputError(
-                f"X: {seen} rows hold a number, too few for {self.n_regimes} regimes; give at least "
-                f"{2 * self.n_regimes}, or fewer regimes"
+                f"X: {seen} rows hold a number, too few for {self._wanted} regimes; give at least "
+                f"{2 * self._wanted}, or fewer regimes"
             )
         self.n_features_in_ = observed.values.shape[-1]
+        vars(self).pop("feature_names_in_", None)
+        if observed.names is not None:
+            self.feature_names_in_ = np.array(observed.names, dtype=object)
         self._fit(observed, driven)
         self._reorder(np.argsort(self.volatilities_, kind="stable"))
         return self
@@ -152,7 +163,7 @@ class RegimeModel(BaseEstimator, ABC):
     def filter(self, X: Any, *, inputs: Any = None, lengths: Lengths = None) -> Any:
         """p(z_t | x_1..t), (rows, K): what a decision may use."""
         observed, driven = self._given(X, inputs, lengths)
-        return observed.table(self._filter(observed, driven), range(self.n_regimes))
+        return observed.table(self._filter(observed, driven), range(len(self.initial_)))
 
     @final
     def predict_proba(self, X: Any, *, inputs: Any = None, lengths: Lengths = None) -> Any:
@@ -172,13 +183,13 @@ class RegimeModel(BaseEstimator, ABC):
 
         Where transitions are driven, the inputs of a row are taken to stay as they are.
         """
+        if not whole(steps):
+            raise InputError(f"steps: {steps!r} is not a positive number of periods; say steps=1 for the next one")
         observed, driven = self._given(X, inputs, lengths)
         now, moves = self._filter(observed, driven), self._moves(driven)
-        if steps < 1:
-            raise InputError(f"steps: {steps} is not a positive number of periods; say steps=1 for the next one")
         for _ in range(steps):
             now = (now.unsqueeze(-2) @ moves).squeeze(-2)
-        return observed.table(now, range(self.n_regimes))
+        return observed.table(now, range(len(self.initial_)))
 
     @final
     def smooth(self, X: Any, *, inputs: Any = None, lengths: Lengths = None) -> Any:
@@ -189,7 +200,7 @@ class RegimeModel(BaseEstimator, ABC):
         """
         refuse_look_ahead(f"{type(self).__name__}.smooth")
         observed, driven = self._given(X, inputs, lengths)
-        return observed.table(self._smooth(observed, driven), range(self.n_regimes))
+        return observed.table(self._smooth(observed, driven), range(len(self.initial_)))
 
     @final
     def decode(self, X: Any, *, inputs: Any = None, lengths: Lengths = None) -> Any:
@@ -214,11 +225,11 @@ class RegimeModel(BaseEstimator, ABC):
         from praesidium.training.reproducibility import stream  # noqa: PLC0415
 
         check_is_fitted(self, "transition_")
-        if n < 1:
-            raise InputError(f"sample: n={n} is not a positive number of rows")
+        if not whole(n):
+            raise InputError(f"sample: n={n!r} is not a positive number of rows; say n=1000")
         generator = stream(random_state, "regimes", "sample")
         logs = [torch.from_numpy(one).log() for one in (self.initial_, self.transition_)]
-        states = hmm.sample_chain(*logs, steps=n, batch=1, generator=generator)[0]
+        states = hmm.sample_chain(*logs, steps=int(n), batch=1, generator=generator)[0]
         return self._emit(states, generator).numpy(), states.numpy()
 
     def _moves(self, inputs: Tensor | None) -> Float[Tensor, "*rows states states"]:
@@ -228,6 +239,9 @@ class RegimeModel(BaseEstimator, ABC):
     def _given(self, X: Any, inputs: Any, lengths: Lengths) -> tuple[Observations, Tensor | None]:
         check_is_fitted(self, "transition_")
         observed = observe(X, lengths=lengths, features=self.n_features_in_)
+        fitted = np.asarray(getattr(self, "feature_names_in_", observed.names)).tolist()
+        if observed.names is not None and list(observed.names) != fitted:
+            raise InputError(f"X: columns {list(observed.names)} are not those that were fitted; say X[{fitted}]")
         return observed, self._inputs(inputs, observed, lengths)
 
     def _inputs(self, inputs: Any, observed: Observations, lengths: Lengths) -> Tensor | None:

@@ -6,6 +6,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
+from praesidium.component import InputError
 from praesidium.regimes.belief import MISSING, carried_on, check_labels, check_transition, last_of, within
 from praesidium.regimes.corrected import IMPOSSIBLE, Corrected
 from praesidium.regimes.held_out import parts_of
@@ -63,7 +64,8 @@ class RegimePersistenceModel(Corrected):
             lengths: valid periods of each sequence.
 
         Raises:
-            InputError: probabilities that are not (batch, time, K), or rows of A that do not sum to one.
+            InputError: probabilities that are not (batch, time, K), rows of A that do not sum to one, or another A for
+                each period.
         """
         return last_of(self.durations(probabilities, transition, lengths=lengths), lengths).unsqueeze(-1)
 
@@ -78,6 +80,11 @@ class RegimePersistenceModel(Corrected):
         belief = self._belief(probabilities, lengths)
         chain = self.transition if transition is None else transition.to(belief.dtype)
         check_transition("RegimePersistenceModel", chain, self.K)
+        if chain.ndim > 3 or (chain.ndim == 3 and len(chain) not in (1, len(belief))):
+            raise InputError(
+                f"RegimePersistenceModel: transition has shape {tuple(chain.shape)}; wanted is one chain, or one for "
+                f"each of the {len(belief)} sequences; of those by period take the last, transition[:, -1]"
+            )
         expected = self.expected(chain).expand(len(belief), -1, -1)
         share = carried_on(belief, chain)
         ages = nn.functional.pad(torch.ones_like(belief[:, 0]).unsqueeze(-1), (0, expected.shape[-1] - 1))

@@ -65,8 +65,8 @@ class Semiring(ABC):
 class Scaled(Semiring):
     """Probabilities up to a factor, which is divided out at every level: fast, for chains where every move is possible.
 
-    An entry smaller than the largest by a factor of e^745 becomes zero. Where every transition has a probability of at
-    least e^-200, no path through it could have counted.
+    An entry smaller than the largest by a factor of e^745 becomes zero, in single precision e^103. Where every
+    transition has a probability of at least e^-200, or e^-25, no path through it could have counted.
     """
 
     def lift(self, logs: Float[Tensor, "*shape"], axes: tuple[int, ...]) -> tuple[Tensor, Tensor | float]:

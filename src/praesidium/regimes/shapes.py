@@ -172,8 +172,15 @@ class Full(Shape, kind="full"):
         squares, determinants = [], []
         for one in self.patterns:
             factor = torch.linalg.cholesky(scale[:, one.seen][:, :, one.seen])
-            away = (one.values - mean[:, one.seen].unsqueeze(1)).mT
-            squares.append(torch.linalg.solve_triangular(factor, away, upper=False).square().sum(1).T)
+            unit = torch.eye(len(one.seen), dtype=factor.dtype, device=factor.device)
+            inverse = torch.linalg.solve_triangular(factor, unit.expand_as(factor), upper=False)
+            away = (one.values - mean[:, one.seen].unsqueeze(1)).permute(2, 0, 1).contiguous()
+            # One feature after the other, never a solve for all rows, whose rounding would depend on how many rows of
+            # this pattern follow.
+            white = torch.zeros_like(away)
+            for column, feature in zip(inverse.permute(2, 1, 0), away, strict=True):
+                white = white + column.unsqueeze(-1) * feature
+            squares.append(sum(white.square(), away.new_zeros(away.shape[1:])).T)
             log_diagonal = factor.diagonal(dim1=-2, dim2=-1).log()
             determinants.append(2 * log_diagonal.sum(-1).expand(len(one.rows), -1))
         return torch.cat(squares)[self.sorted], torch.cat(determinants)[self.sorted]

@@ -6,12 +6,12 @@ from typing import ClassVar
 
 from torch import Tensor
 
-from praesidium.component import InputError, unknown
 from praesidium.regimes.ascent import gradient_ascent
 from praesidium.regimes.baum_welch import expectation_maximization
 from praesidium.regimes.markov import MarkovModel
 from praesidium.regimes.observations import Observations
 from praesidium.regimes.partitions import best_partition
+from praesidium.regimes.settings import check_name
 
 METHODS = {"em": expectation_maximization, "gradient": gradient_ascent}
 
@@ -61,12 +61,12 @@ class StationaryHMM(MarkovModel):
 
     def _check(self) -> None:
         super()._check()
-        if self.method is not None and self.method not in METHODS:
-            raise InputError(unknown("method", self.method, METHODS))
+        if self.method is not None:
+            check_name("method", self.method, METHODS)
 
     def _fit(self, observed: Observations, inputs: Tensor | None) -> None:
         problem, units = self._problem(observed)
         values = units.standardized(observed.values)
-        first = best_partition(problem, values, self.n_regimes, count=self.n_init, seed=self.random_state)
+        first = best_partition(problem, values, int(self.n_regimes), count=int(self.n_init), seed=self.random_state)
         climb = METHODS[self.method or self.faster]
-        self._settle(climb(problem, first, max_iter=self.max_iter, tol=self.tol), units)
+        self._settle(climb(problem, first, max_iter=int(self.max_iter), tol=float(self.tol)), units)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,11 +14,13 @@ from torch import Tensor, nn
 from praesidium.component import InputError, unknown
 from praesidium.regimes import hmm
 from praesidium.regimes.batch import Batch, checked
+from praesidium.regimes.causality import refuse_look_ahead
 from praesidium.regimes.decoder import Decoder
 from praesidium.regimes.elbo import POSTERIORS
 from praesidium.regimes.encoder import Encoder
 from praesidium.regimes.prior import Chain, Prior
 from praesidium.regimes.quantizer import Quantized, Quantizer, Usage
+from praesidium.regimes.settings import real, whole
 from praesidium.training import checkpoints
 from praesidium.training.reproducibility import stream
 
@@ -80,6 +83,14 @@ class VAE_HMM(nn.Module):  # noqa: N801
         seed: int = 0,
     ) -> None:
         super().__init__()
+        sizes = {"input_dim": input_dim, "hidden_dim": hidden_dim, "hidden_dim2": hidden_dim2}
+        sizes |= {"trans_hidden": trans_hidden} | ({} if u_dim is None else {"u_dim": u_dim})
+        for name, size in sizes.items():
+            if not whole(size):
+                raise InputError(f"VAE_HMM: {name}={size!r} is not a positive whole number; say how many there are")
+        for name, weight in (("commitment", commitment), ("pseudo_stays", pseudo_stays)):
+            if not (real(weight) and 0 <= weight < math.inf):
+                raise InputError(f"VAE_HMM: {name}={weight!r} is not a number from 0 on; leave it out, or say 0")
         if K < 2 or n_codes < K:
             raise InputError(f"VAE_HMM: K={K}, n_codes={n_codes} need K >= 2 and n_codes >= K to tell regimes apart")
         if posterior not in POSTERIORS:
@@ -180,7 +191,12 @@ class VAE_HMM(nn.Module):  # noqa: N801
         u: Float[Tensor, "batch inputs time"] | None = None,
         lengths: Int[Tensor, " batch"] | None = None,
     ) -> Float[Tensor, "batch time regimes"]:
-        """p(z_t | all of x): to describe the past, never for a decision."""
+        """p(z_t | all of x): to describe the past, never for a decision.
+
+        Raises:
+            LookAhead: where a decision is made.
+        """
+        refuse_look_ahead("VAE_HMM.smooth")
         return hmm.smoothed(*self.hmm_arguments(x, u, lengths), lengths=lengths).marginals
 
     def viterbi(
@@ -189,7 +205,12 @@ class VAE_HMM(nn.Module):  # noqa: N801
         u: Float[Tensor, "batch inputs time"] | None = None,
         lengths: Int[Tensor, " batch"] | None = None,
     ) -> hmm.Path:
-        """The most likely sequence of regimes given all of x."""
+        """The most likely sequence of regimes given all of x.
+
+        Raises:
+            LookAhead: where a decision is made.
+        """
+        refuse_look_ahead("VAE_HMM.viterbi")
         return hmm.viterbi(*self.hmm_arguments(x, u, lengths), lengths=lengths)
 
     def log_likelihood(
@@ -223,6 +244,8 @@ class VAE_HMM(nn.Module):  # noqa: N801
         self, steps: int, batch: int, u: Float[Tensor, "batch inputs time"] | None = None, *, seed: int = 0
     ) -> tuple[Float[Tensor, "batch channels time"], Int[Tensor, "batch time"]]:
         """Observations and their regimes, drawn from the generative model."""
+        if not whole(steps) or not whole(batch):
+            raise InputError(f"VAE_HMM.sample: steps={steps} and batch={batch} are not both positive; say 1 or more")
         generator = stream(seed, "sample", "vae_hmm")
         with torch.no_grad():
             chain = self.prior(u)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from praesidium.component import InputError, unknown
+from praesidium.component import InputError
 from praesidium.data.chunks import RandomChunkDataset, collate_fn
 from praesidium.regimes.densities import Tails
 from praesidium.regimes.elbo import POSTERIORS
@@ -20,6 +21,7 @@ from praesidium.regimes.fitting import train_model
 from praesidium.regimes.model import Lengths, RegimeModel
 from praesidium.regimes.observations import Observations, observe_inputs
 from praesidium.regimes.quantizer import Usage
+from praesidium.regimes.settings import check_name, real, whole
 from praesidium.regimes.vae_hmm import VAE_HMM
 
 
@@ -89,40 +91,47 @@ class VQVAEHMM(RegimeModel, kind="vqvaehmm"):
         super()._check()
         if self.n_regimes < 2:
             raise InputError(f"n_regimes: {self.n_regimes} is too few to tell apart; say n_regimes=2 or more")
-        for name, value, least in (("n_codes", self.n_codes, self.n_regimes), ("hidden", self.hidden, self.n_regimes)):
-            if value < least:
-                raise InputError(f"{name}: {value} is less than n_regimes={least}; say {name}={least} or more")
-        if self.emissions not in Tails.registry:
-            raise InputError(unknown("emissions", self.emissions, Tails.registry))
-        if self.posterior not in POSTERIORS:
-            raise InputError(unknown("posterior", self.posterior, POSTERIORS))
-        if not self.pseudo_stays >= 0:
-            raise InputError(f"pseudo_stays: {self.pseudo_stays!r} is not a number of stays; say 0 or more")
+        for name in ("n_codes", "hidden"):
+            if not whole(value := getattr(self, name), int(self.n_regimes)):
+                raise InputError(
+                    f"{name}: {value!r} is not a whole number from n_regimes={self.n_regimes} on; say {name}=32"
+                )
+        for name, usual in {"epochs": 50, "min_length": 20, "max_length": 200}.items():
+            if not whole(value := getattr(self, name)):
+                raise InputError(f"{name}: {value!r} is not a positive whole number; {usual} is usual")
+        check_name("emissions", self.emissions, Tails.registry)
+        check_name("posterior", self.posterior, POSTERIORS)
+        for name, usual in {"pseudo_stays": 0, "learning_rate": 0.001}.items():
+            if not (real(value := getattr(self, name)) and 0 <= value < math.inf):
+                raise InputError(f"{name}: {value!r} is not a number from 0 on; {usual} is usual")
+        if not (real(self.held_out) and 0 <= self.held_out < 1):
+            raise InputError(f"held_out: {self.held_out!r} is not a share in [0, 1); 0.1 is usual")
 
     def _fit(self, observed: Observations, inputs: Tensor | None) -> None:
         features = observed.values.shape[-1]
         self.model_ = VAE_HMM(
             features,
-            self.hidden,
-            self.n_regimes,
-            self.hidden,
+            int(self.hidden),
+            int(self.n_regimes),
+            int(self.hidden),
             None if inputs is None else inputs.shape[-1],
-            n_codes=self.n_codes,
+            n_codes=int(self.n_codes),
             emission=self.emissions,
             posterior=self.posterior,
-            pseudo_stays=self.pseudo_stays,
+            pseudo_stays=float(self.pseudo_stays),
             seed=self.random_state,
         )
         ends = observed.lengths.tolist()
         dataset = RandomChunkDataset(
             [one[:end].T for one, end in zip(observed.values, ends, strict=True)],
             None if inputs is None else [one[:end].T for one, end in zip(inputs, ends, strict=True)],
-            self.min_length,
-            self.max_length,
+            int(self.min_length),
+            int(self.max_length),
             seed=self.random_state,
         )
         loader = DataLoader(dataset, batch_size=64, collate_fn=collate_fn)
-        train_model(self.model_, loader, self.epochs, self.learning_rate, held_out=self.held_out)
+        epochs, rate, share = int(self.epochs), float(self.learning_rate), float(self.held_out)
+        train_model(self.model_, loader, epochs, rate, held_out=share)
         self.history_ = list(self.model_.history)
         self.usage_ = self.model_.usage()
         self.collapsed_ = self.usage_.collapsed
@@ -134,13 +143,16 @@ class VQVAEHMM(RegimeModel, kind="vqvaehmm"):
         prior = self.model_.prior
         mean = None if prior.u_dim is None else prior.standardizer.mean.view(1, -1, 1)
         self.initial_ = prior(mean).log_initial.exp().numpy()
-        self.transition_ = prior.moves(mean).exp().view(self.n_regimes, self.n_regimes).numpy()
+        self.transition_ = prior.moves(mean).exp().view(prior.K, prior.K).numpy()
         self.means_, self.volatilities_ = self.model_.decoder.laws().mean.numpy(), self.model_.volatility().numpy()
 
     def learned(self) -> dict[str, Any]:
         weights = {name: one.tolist() for name, one in self.model_.state_dict().items()}
         kept = {name: one for name, one in super().learned().items() if name not in ("model_", "usage_", "history_")}
-        return kept | {"model_": {"settings": self.model_.settings, "weights": weights}}
+        settings = {
+            name: one.item() if isinstance(one, np.generic) else one for name, one in self.model_.settings.items()
+        }
+        return kept | {"model_": {"settings": settings, "weights": weights}}
 
     def restore(self, learned: Mapping[str, Any]) -> VQVAEHMM:
         model = VAE_HMM(**learned["model_"]["settings"])
