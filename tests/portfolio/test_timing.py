@@ -10,9 +10,8 @@ from praesidium.component import InputError
 from praesidium.data.volatility import realized_volatility
 from praesidium.portfolio.backtest import decide
 from praesidium.portfolio.timing import BuyAndHold, RegimeTiming, Timing, VolatilityBand, VolatilityTarget
-from praesidium.regimes import RegimeModel
+from praesidium.regimes import GaussianHMM, RegimeModel, VolatilityBands
 from praesidium.regimes.causality import LookAhead, deciding
-from praesidium.regimes.gaussian_hmm import GaussianHMM
 from praesidium.training.reproducibility import stream
 
 
@@ -163,5 +162,10 @@ def test_smoothing_is_refused_where_decisions_are_made():
 
 
 def test_one_regime_cannot_time():
-    with pytest.raises(InputError, match="n_regimes=1"):
-        RegimeTiming(Bands(n_regimes=1)).fit(RETURNS)
+    with pytest.raises(InputError, match="GaussianHMM.*tells one regime apart; two are needed"):
+        RegimeTiming(GaussianHMM(1)).fit(RETURNS)
+
+
+def test_bands_say_by_themselves_how_many_they_are():
+    exposure = RegimeTiming(VolatilityBands(edges=(0.1, 0.2))).fit(RETURNS).exposure(RETURNS.mean(axis=1))
+    assert set(exposure[~np.isnan(exposure)]) <= {0.0, 1.0}

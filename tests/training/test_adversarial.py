@@ -9,7 +9,10 @@ from hypothesis.extra.numpy import arrays
 from scipy.optimize import linprog
 
 from praesidium.component import InputError
-from praesidium.training.adversarial import perturb, project_to_simplex
+from praesidium.data.chunks import RandomChunkDataset, collate_fn
+from praesidium.portfolio import BayesianPortfolioOptimizer, EnsemblePortfolioOptimizer
+from praesidium.training import train_advanced_portfolio
+from praesidium.training.adversarial import perturb, project_to_simplex, repeatable
 from praesidium.training.reproducibility import stream
 
 LAW = settings(deadline=None, derandomize=True, max_examples=40)
@@ -152,6 +155,68 @@ def test_nothing_of_the_caller_changes(grad):
     assert p.grad is None
     assert torch.equal(layer.weight.grad, torch.full((1, 3), 2.0, dtype=torch.float64))
     assert layer.bias.grad is None
+
+
+# ---- models that draw as they are called ---------------------------------------------------------------------------
+
+
+class Masked(torch.nn.Module):
+    """A linear map with dropout, to weights."""
+
+    def __init__(self):
+        super().__init__()
+        self.row, self.mask = torch.nn.Parameter(torch.tensor([1.0, -2.0, 0.5])), torch.nn.Dropout(0.5)
+
+    def forward(self, regimes):
+        return self.mask(regimes * self.row).softmax(-1)
+
+    def loss(self, weights, returns):
+        return -1000 * (weights[:, :-1] * returns[:, 1:]).sum(-1).mean()
+
+
+class Read:
+    """A filter that takes observations for logits of the regimes."""
+
+    def filter(self, x, u, lengths):
+        return x.mT.softmax(-1)
+
+
+DRAWING = [
+    lambda: EnsemblePortfolioOptimizer(3, 3, 3, 8, heads=2, lookback=5),
+    lambda: BayesianPortfolioOptimizer(3, 3, 8, n_observations=10**9),
+    Masked,
+]
+
+
+@pytest.mark.parametrize("make", DRAWING)
+def test_a_model_that_draws_can_be_held_and_goes_on_as_after_one_call(make):
+    p = distributions(6, 4, 3, dtype=torch.float32)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        held, plain = make().train(), make().train()
+        call = repeatable(held)
+        first = call(p)
+        assert all(torch.equal(call(p), first) for _ in range(3))
+        after = held(p)
+        torch.manual_seed(0)
+        assert torch.equal(plain(p), first)
+        assert torch.equal(plain(p), after)
+        assert not torch.equal(first, after)
+
+
+@pytest.mark.parametrize("make", DRAWING)
+def test_the_adversary_is_judged_by_the_network_that_it_attacks(make):
+    """Nothing learns here, and the same networks are drawn for each row: twice the plain loss is the least."""
+    x, returns = distributions(3, 200, name="x").log().float(), 0.01 * distributions(200, 3, name="returns")
+    batch = collate_fn(list(RandomChunkDataset([x], min_len=20, max_len=20, length=16)))
+    logged = {}
+    for epsilon in (None, 0.0, 0.05):
+        rows = []
+        settings = {"lr": 0.0, "use_adversarial": epsilon is not None, "epsilon": epsilon or 0.0, "log": rows.append}
+        train_advanced_portfolio(make(), Read(), [batch], returns, num_epochs=6, **settings)
+        logged[epsilon] = [row["loss"] for row in rows]
+    assert logged[0.0] == pytest.approx([2 * one for one in logged[None]], abs=1e-4)
+    assert all(worst > 2 * plain + 1e-4 for worst, plain in zip(logged[0.05], logged[None], strict=True))
 
 
 @pytest.mark.parametrize(

@@ -231,7 +231,7 @@ def test_an_ensemble_learns_as_its_members_do():
 def test_each_copy_pays_for_what_it_is_itself():
     """The divergence of a Bayesian copy falls as it is trained, which that of the original could not make it do."""
     logits, returns = world()
-    given = BayesianPortfolioOptimizer(3, 3, hidden_dim=4, n_observations=1)
+    given = BayesianPortfolioOptimizer(3, 3, hidden_dim=4, temperature=1.0, n_observations=1)
     made = train_advanced_portfolio(given, Read(), loader(logits), returns, **QUICK, use_ensemble=True, n_models=2)
     start = given.divergence().item()
     assert all(one.divergence() < 0.8 * start for one in made.members)

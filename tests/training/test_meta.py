@@ -100,6 +100,17 @@ def test_adapting_leaves_the_model_alone(grad):
     assert not torch.equal(adapted["row"], before)
 
 
+def test_adapting_leaves_buffers_alone():
+    model, ((support, _), *_) = (
+        nn.Sequential(nn.BatchNorm1d(3, dtype=torch.float64), Row(1.0, 2.0, 3.0)),
+        drawn("alone"),
+    )
+    before = [one.clone() for one in model.buffers()]
+    adapted = MetaPortfolioOptimizer(model).adapt(support, squared)
+    assert set(adapted) == {name for name, _ in model.named_parameters()}
+    assert all(torch.equal(one, was) for one, was in zip(model.buffers(), before, strict=True))
+
+
 def test_no_outer_rate_leaves_every_initial_value():
     model = nn.Sequential(nn.Linear(3, 4, dtype=torch.float64), nn.Tanh(), nn.Linear(4, 1, dtype=torch.float64))
     before = [one.detach().clone() for one in model.parameters()]

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from praesidium.component import InputError
+from praesidium.portfolio import BayesianPortfolioOptimizer, EnsemblePortfolioOptimizer
 from praesidium.training import WalkForwardTrainer
 from praesidium.training.reproducibility import stream
 
@@ -147,6 +148,19 @@ def test_every_run_begins_with_the_initial_parameters(restart):
     first = trainer.run(data)
     assert not torch.equal(numbers(model), numbers(line()))
     assert torch.equal(first.predictions, trainer.run(data).predictions)
+
+
+def test_every_run_draws_the_same_and_leaves_global_random_numbers_alone():
+    """Of models that draw in training: by dropout, and by counters of their own."""
+    g = stream("tests", "walk", "regimes")
+    regimes, returns = torch.rand(40, 3, generator=g).softmax(-1), 0.01 * torch.randn(40, 3, generator=g)
+    ensemble, bayesian = EnsemblePortfolioOptimizer(3, 3, 2, 4, heads=2), BayesianPortfolioOptimizer(3, 3, 4)
+    for model in (nn.Sequential(nn.Linear(3, 3), nn.Dropout(0.5)), ensemble, bayesian):
+        trainer = WalkForwardTrainer(model, getattr(model, "loss", squared), **{**SMALL, "epochs": 1})
+        before = torch.get_rng_state()
+        first, again = (trainer.run((regimes, returns)).predictions for _ in range(2))
+        assert torch.equal(torch.get_rng_state(), before)
+        assert torch.equal(first, again)
 
 
 def test_a_cold_start_restores_the_initial_parameters_exactly():

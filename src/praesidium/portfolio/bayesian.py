@@ -34,19 +34,30 @@ class BayesianPortfolioOptimizer(Allocator, kind="bayesian"):
     """Mean-field Gaussian posterior over all parameters of a perceptron, learned by variational inference.
 
     q = prod N(m_i, s_i^2), prior p = prod N(0, (prior_scale / sqrt(inputs of the layer))^2). Training minimizes
-    E_q[loss] + KL(q, p) / N over N observations: in training mode each call draws one network. Otherwise the weights
-    are the mean over ``n_samples`` networks, the same at every call.
+    E_q[loss] + temperature KL(q, p) / N over N observations, which brings q near the Gibbs posterior, in proportion to
+    p exp(-N loss / temperature): in training mode each call draws one network. Otherwise the weights are the mean over
+    ``n_samples`` networks, the same at every call.
+
+    A loss is no likelihood, and its scale is open: ``temperature`` is how many rows count as one observation. At 21, a
+    month of days, with the default loss and prior, the best portfolio of simulated returns lies within about one
+    deviation of the mean that ``fit`` finds, for 150 to 2400 rows. At 1 the weights follow the noise of short samples.
 
     Args:
         n_samples: networks drawn for a decision, at least 2.
-        prior_scale: deviation of the prior, in those that keep the size of what passes through a layer.
-        n_observations: N; None is the number of rows in ``fit``, and in another training loop that of the batch.
+        prior_scale: deviation of the prior, in those that keep the size of what passes through an affine layer; about
+            1.7 makes up for what silu takes, so that the prior holds weights far from equal possible.
+        temperature: rows to an observation, above 0; for the log-likelihood of a row as the loss it is 1.
+        n_observations: N; None is the number of rows in ``fit``, and in another training loop that of the batch: say
+            the number of rows of the data where batches are much smaller.
         settings: of every :class:`praesidium.portfolio.allocator.Allocator`.
 
-    Source: Blundell et al. 2015 (Bayes by backprop), eq. 3; with a loss in place of a likelihood Bissiri et al. 2016.
+    Source: Blundell et al. 2015 (Bayes by backprop), eq. 3; with a loss in place of a likelihood Bissiri et al. 2016,
+    section 3 on its scale, chosen by what the deviations cover as in Syring and Martin 2019.
     """
 
-    loose = Allocator.loose | {"n_samples", "n_observations"}
+    _calls: Tensor
+
+    loose = Allocator.loose | {"n_samples", "temperature", "n_observations"}
 
     def __init__(
         self,
@@ -55,14 +66,16 @@ class BayesianPortfolioOptimizer(Allocator, kind="bayesian"):
         hidden_dim: int = 32,
         n_samples: int = 10,
         *,
-        prior_scale: float = 0.5,
+        prior_scale: float = 1.7,
+        temperature: float = 21.0,
         n_observations: int | None = None,
         epochs: int = 60,
         learning_rate: float = 0.01,
         **settings: Any,
     ) -> None:
         super().__init__(K, n_assets, hidden_dim, epochs=epochs, learning_rate=learning_rate, **settings)
-        self.n_samples, self.prior_scale, self.n_observations = n_samples, prior_scale, n_observations
+        self.n_samples, self.prior_scale = n_samples, prior_scale
+        self.temperature, self.n_observations = temperature, n_observations
         self.build(n_assets)
 
     def build(self, assets: int | None) -> None:
@@ -70,7 +83,7 @@ class BayesianPortfolioOptimizer(Allocator, kind="bayesian"):
         self.log_deviations = nn.ParameterList(
             torch.full_like(mean, START * prior).log() for mean, prior in self._means_and_priors()
         )
-        self._calls = 0
+        self.register_buffer("_calls", torch.zeros((), dtype=torch.int64), persistent=False)
 
     def _encoder(self, tokens: int, generator: torch.Generator) -> nn.Module:
         return Perceptron(tokens, self.hidden_dim, generator)
@@ -92,12 +105,22 @@ class BayesianPortfolioOptimizer(Allocator, kind="bayesian"):
             total = total + ((2 * log_ratio).exp() + (mean / prior).square() - 1 - 2 * log_ratio).sum() / 2
         return total
 
+    def data_loss(
+        self, weights: Float[Tensor, "batch *time assets"], returns: Float[Tensor, "batch times assets"]
+    ) -> Float[Tensor, ""]:
+        """Loss of the weights alone."""
+        return super().loss(weights, returns)
+
+    def regularizer(self, observations: int) -> Float[Tensor, ""]:
+        """temperature KL / N, once a step; ``observations`` is N where neither a setting nor ``fit`` says it."""
+        known = self.n_observations or getattr(self, "n_observations_", observations)
+        return self.temperature * self.divergence() / known
+
     def loss(
         self, weights: Float[Tensor, "batch *time assets"], returns: Float[Tensor, "batch times assets"]
     ) -> Float[Tensor, ""]:
-        """Loss of the weights, and KL / N."""
-        rows = getattr(self, "n_observations_", returns.shape[0] * returns.shape[1])
-        return super().loss(weights, returns) + self.divergence() / (self.n_observations or rows)
+        """Loss of the weights of a whole batch, and temperature KL / N."""
+        return self.data_loss(weights, returns) + self.regularizer(returns.shape[0] * returns.shape[1])
 
     def draw(self, generator: torch.Generator) -> dict[str, Tensor]:
         """Parameters of one network from the posterior, by name."""
@@ -112,7 +135,7 @@ class BayesianPortfolioOptimizer(Allocator, kind="bayesian"):
         assert self.network is not None
         if self.training:
             self._calls += 1
-            samples, generator = 1, self._stream("training", self._calls)
+            samples, generator = 1, self._stream("training", int(self._calls))
         else:
             samples, generator = self.n_samples, self._stream("decision")
         inputs = self._inputs(state)
@@ -125,8 +148,8 @@ class BayesianPortfolioOptimizer(Allocator, kind="bayesian"):
     ) -> WeightDistribution:
         """Mean and standard deviation of the weights over networks of the posterior; the mean keeps the constraint.
 
-        Takes the arguments of :meth:`forward`. The deviation is epistemic: it falls with the number of observations,
-        and is larger for beliefs unlike those of the training data.
+        Takes the arguments of :meth:`forward`. The deviation is what prior and data leave open at ``temperature``: with
+        few rows that of the prior, with more of them less. It says nothing of the returns to come.
 
         Raises:
             InputError: in training mode, in which one network at a time is drawn.
@@ -147,5 +170,10 @@ class BayesianPortfolioOptimizer(Allocator, kind="bayesian"):
             raise InputError(f"{name}: n_samples={self.n_samples} shows no spread; say at least 2")
         if not self.prior_scale > 0:
             raise InputError(f"{name}: prior_scale={self.prior_scale:g} is not above 0")
+        if not 0 < self.temperature < math.inf:
+            raise InputError(
+                f"{name}: temperature={self.temperature:g} is not a number above 0; say 21 to count a month of days as "
+                "one observation"
+            )
         if self.n_observations is not None and self.n_observations < 1:
             raise InputError(f"{name}: n_observations={self.n_observations} is too few; say at least 1")

@@ -28,6 +28,8 @@ class EnsemblePortfolioOptimizer(Allocator, kind="ensemble"):
     Source: Lakshminarayanan et al. 2017 (deep ensembles); Kuensch 1989 (blocks).
     """
 
+    _calls: Tensor
+
     def __init__(
         self,
         K: int = 3,
@@ -45,7 +47,7 @@ class EnsemblePortfolioOptimizer(Allocator, kind="ensemble"):
 
     def build(self, assets: int | None) -> None:
         super().build(assets)
-        self._calls = 0
+        self.register_buffer("_calls", torch.zeros((), dtype=torch.int64), persistent=False)
 
     def _encoder(self, tokens: int, generator: torch.Generator) -> nn.Module:
         return AttentionEncoder(tokens, self.hidden_dim, self.heads, self.lookback, generator)
@@ -67,7 +69,8 @@ class EnsemblePortfolioOptimizer(Allocator, kind="ensemble"):
             return super().combine(paths)
         self._calls += 1
         batch = paths.shape[1]
-        owner = torch.randint(len(paths), (batch,), generator=self._stream("owner", self._calls)).to(paths.device)
+        generator = self._stream("owner", int(self._calls))
+        owner = torch.randint(len(paths), (batch,), generator=generator).to(paths.device)
         return paths[owner, torch.arange(batch, device=paths.device)]
 
     def parts(self) -> list[nn.Module]:

@@ -116,16 +116,12 @@ class RegimeTiming(Timing):
         self.model = model
 
     def learn(self, returns: pd.Series) -> None:
-        if self.model.n_regimes < 2:
-            raise InputError(f"RegimeTiming: n_regimes={self.model.n_regimes} of the model is below 2; give it more")
         self.model_ = cast(RegimeModel, clone(self.model)).fit(returns.to_numpy())
+        if len(self.model_.transition_) < 2:
+            raise InputError(f"RegimeTiming: {self.model} tells one regime apart; two are needed, the wildest in cash")
 
     def exposure(self, returns: pd.Series) -> Float[np.ndarray, " days"]:
         probabilities = np.asarray(self.model_.filter(returns.to_numpy()))
-        if probabilities.ndim != 2 or probabilities.shape[1] < 2:
-            raise InputError(
-                f"RegimeTiming: {self.model} tells {probabilities.shape[1:]} regimes apart; two are needed"
-            )
         calm = probabilities.argmax(axis=1) < probabilities.shape[1] - 1
         return np.where(np.isnan(probabilities).any(axis=1), np.nan, calm.astype(np.float64))
 

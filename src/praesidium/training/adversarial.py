@@ -6,9 +6,29 @@ from collections.abc import Callable
 
 import torch
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 
 from praesidium.component import InputError
+
+
+def repeatable(model: nn.Module) -> Callable[[Tensor], Tensor]:
+    """The model as one function: each call begins with the random numbers and the counters that the first one has.
+
+    A model that draws as it is called (dropout, an ensemble in training) would otherwise be another at each call, and
+    what is worst for one is not for the next. Counters are buffers that hold no floating-point numbers. After a call,
+    both stand as after one call of the model, however many there were. Random numbers are the global ones of the CPU.
+    """
+    numbers = torch.get_rng_state()
+    counters = [(one, one.clone()) for one in model.buffers() if not one.is_floating_point()]
+
+    def call(inputs: Tensor) -> Tensor:
+        torch.set_rng_state(numbers)
+        for place, one in counters:
+            if not torch.equal(place, one):  # one that a graph needs is not touched
+                place.copy_(one)
+        return model(inputs)
+
+    return call
 
 
 def project_to_simplex(x: Float[Tensor, "*batch states"]) -> Float[Tensor, "*batch states"]:
@@ -43,7 +63,8 @@ def perturb(
     Of all points visited, the given one included, the one with the highest loss is returned.
 
     Args:
-        loss: a scalar of the probabilities, differentiable; it is called ``steps + 1`` times.
+        loss: a scalar of the probabilities, differentiable and the same at each call (:func:`repeatable`); it is
+            called ``steps + 1`` times.
         probabilities: the last axis sums to one. Neither they nor any gradient of the caller's are touched.
         epsilon: probability mass that may be moved in each row, in [0, 1]; 0 returns the same numbers.
         steps: gradients taken.

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 
 from praesidium.component import InputError
-from praesidium.training.adversarial import perturb
+from praesidium.training.adversarial import perturb, repeatable
 from praesidium.training.descent import adam, descend
 from praesidium.training.ensemble import Bootstrap, MeanOutput, reseeded
 from praesidium.training.pieces import NAME, Aligned, Filtering, Loss, align, by_sequence
@@ -26,6 +26,19 @@ class Epochs(Protocol):
 
     def set_epoch(self, epoch: int) -> None:
         """Change to the pieces of an epoch."""
+        ...
+
+
+@runtime_checkable
+class Regularized(Protocol):
+    """A model whose own loss is one of the data, a mean over them, plus one of the model that counts once a step."""
+
+    def data_loss(self, weights: Any, returns: Any) -> Tensor:
+        """What is due to the data."""
+        ...
+
+    def regularizer(self, observations: int) -> Tensor:
+        """What is due to the model, beside a mean over so many rows."""
         ...
 
 
@@ -53,7 +66,8 @@ def train_advanced_portfolio(
     weights = ``portfolio_model(regimes)`` (batch, time, assets); and the loss is the mean over pieces of
     ``loss_fn(weights, returns)``, each piece with the returns that ``returns_data`` has at its own times. Pieces end
     before their padding, and the model must not look ahead (no output at t may depend on regimes after t), so that
-    padding has no effect. Adam, gradient clipped at norm one.
+    padding has no effect. What a model charges for itself (``regularizer``, where it has one) is added once, over all
+    rows of the batch. Adam, gradient clipped at norm one.
 
     Args:
         portfolio_model: trained in place, except in an ensemble.
@@ -65,11 +79,13 @@ def train_advanced_portfolio(
         num_epochs: passes over the data.
         lr: rate of Adam, at its largest.
         use_scheduler: let the rate fall to 2 % along half a cosine; else it is constant.
-        use_adversarial: add the loss at the regimes nearby that are worst for it (:func:`perturb`) to the plain one.
+        use_adversarial: add the loss at the regimes nearby that are worst for it (:func:`perturb`) to the plain one. A
+            model that draws as it is called makes the same draws for both.
         use_ensemble: train ``n_models`` copies, the first with the initial values given and the others with the same
             in another order (:func:`reseeded`), each on a bootstrap of blocks of time of its own, and return the
             module that averages their weights. ``portfolio_model`` itself is then left as it is.
-        loss_fn: scalar of weights and returns; if left out ``portfolio_model.loss``, of each copy its own.
+        loss_fn: scalar of weights and returns, all that is minimized; if left out ``portfolio_model.loss``, of each
+            copy its own.
         epsilon: probability mass that the adversary may move at each time.
         adversarial_steps: gradient steps of the adversary.
         n_models: size of an ensemble.
@@ -90,7 +106,7 @@ def train_advanced_portfolio(
     adversary = (epsilon, adversarial_steps) if use_adversarial else None
     models = _copies(portfolio_model, n_models, seed) if use_ensemble else [portfolio_model]
     falling = (lambda epoch: cosine(epoch, num_epochs)) if use_scheduler else (lambda _: 1.0)
-    members = [_Member(one, loss_fn or cast(Loss, one.loss), lr, falling) for one in models]
+    members = [_Member(one, loss_fn, lr, falling) for one in models]
     if use_ensemble:
         for place, one in enumerate(members):
             one.bootstrap = Bootstrap([len(part) for part in returns], stream(seed, "bootstrap", place))
@@ -116,8 +132,12 @@ class _Member:
 
     bootstrap: Bootstrap | None = None
 
-    def __init__(self, model: nn.Module, loss_fn: Loss, rate: float, falling: Callable[[int], float]) -> None:
-        self.model, self.loss_fn = model.train(), loss_fn
+    def __init__(self, model: nn.Module, loss_fn: Loss | None, rate: float, falling: Callable[[int], float]) -> None:
+        self.model, self.loss_fn = model.train(), loss_fn or cast(Loss, model.loss)
+        self.data_loss, self.regularizer = self.loss_fn, None
+        if loss_fn is None and isinstance(model, Regularized):
+            parts = cast(Regularized, model)
+            self.data_loss, self.regularizer = parts.data_loss, parts.regularizer
         self.optimizer = adam(model, rate, NAME)
         self.schedule = LambdaLR(self.optimizer, falling)
         self.losses: list[float] = []
@@ -126,7 +146,9 @@ class _Member:
         """Learn from those pieces of a batch that the bootstrap has."""
         mine = pieces if self.bootstrap is None else pieces.drawn(self.bootstrap)
         if len(mine.returns):
-            value = _objective(self.model, self.loss_fn, mine, adversary)
+            value = _objective(self.model, self.data_loss, mine, adversary)
+            if self.regularizer is not None:
+                value = value + self.regularizer(sum(len(one) for one in mine.returns))
             self.losses.append(descend(self.optimizer, value, f"{NAME}: epoch {epoch + 1}"))
 
     def end(self, epoch: int) -> dict[str, float]:
@@ -144,8 +166,10 @@ class _Member:
 
 
 def _objective(model: nn.Module, loss_fn: Loss, pieces: Aligned, adversary: tuple[float, int] | None) -> Tensor:
+    decide = repeatable(model)
+
     def loss(regimes: Tensor) -> Tensor:
-        weights = model(regimes)
+        weights = decide(regimes)
         if weights.ndim != 3 or weights.shape[:2] != regimes.shape[:2]:
             raise InputError(
                 f"{NAME}: {type(model).__name__} makes weights {tuple(weights.shape)} of regimes "

@@ -50,7 +50,7 @@ class MetaPortfolioOptimizer:
         self.optimizer = adam(model, outer_lr, name, "outer_lr")
 
     def adapt(self, support: Examples, loss_fn: Loss) -> dict[str, Tensor]:
-        """Parameters after the inner steps on ``support``, by name; the model stays as it is.
+        """Parameters after the inner steps on ``support``, by name; the model stays as it is, buffers included.
 
         Use them with ``torch.func.functional_call(model, adapted, (inputs,))``, or keep them by
         ``model.load_state_dict(adapted, strict=False)``.
@@ -58,7 +58,9 @@ class MetaPortfolioOptimizer:
         Raises:
             FloatingPointError: if the loss is no longer finite on the way.
         """
-        return {name: one.detach() for name, one in self._adapted(support, loss_fn, create_graph=False).items()}
+        buffers = {name: one.clone() for name, one in self.model.named_buffers()}
+        adapted = self._adapted(support, loss_fn, buffers, create_graph=False)
+        return {name: one.detach() for name, one in adapted.items()}
 
     def meta_loss(self, tasks: Sequence[Task], loss_fn: Loss) -> Tensor:
         """Mean over tasks of the query loss after adaptation, with its graph back to the initial parameters.
@@ -71,7 +73,7 @@ class MetaPortfolioOptimizer:
         losses = []
         for support, (inputs, targets) in tasks:
             with sdpa_kernel(SDPBackend.MATH):  # the fused kernels of attention have no second derivative
-                adapted = self._adapted(support, loss_fn, create_graph=True)
+                adapted = self._adapted(support, loss_fn, {}, create_graph=True)
                 losses.append(loss_fn(functional_call(self.model, adapted, (inputs,)), targets))
         return torch.stack(losses).mean()
 
@@ -88,12 +90,15 @@ class MetaPortfolioOptimizer:
         with torch.enable_grad():
             return descend(self.optimizer, self.meta_loss(tasks, loss_fn), f"{type(self).__name__}.meta_update")
 
-    def _adapted(self, support: Examples, loss_fn: Loss, *, create_graph: bool) -> dict[str, Tensor]:
+    def _adapted(
+        self, support: Examples, loss_fn: Loss, buffers: dict[str, Tensor], *, create_graph: bool
+    ) -> dict[str, Tensor]:
+        """Parameters after the inner steps; ``buffers`` take the place of those of the model."""
         inputs, targets = support
         now: dict[str, Tensor] = {name: one for name, one in self.model.named_parameters() if one.requires_grad}
         with torch.enable_grad():
             for step in range(self.n_inner_steps):
-                loss = loss_fn(functional_call(self.model, now, (inputs,)), targets)
+                loss = loss_fn(functional_call(self.model, now | buffers, (inputs,)), targets)
                 checked(loss, f"{type(self).__name__}: inner step {step + 1} with inner_lr={self.inner_lr:g}")
                 slopes = torch.autograd.grad(
                     loss, list(now.values()), create_graph=create_graph, materialize_grads=True

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from praesidium.component import InputError
 from praesidium.training.descent import adam, checked, descend
+from praesidium.training.reproducibility import stream
 
 
 @dataclass(frozen=True)
@@ -79,11 +80,13 @@ class WalkForwardTrainer:
         embargo: times between a test window and the next that are not tested, to make their losses less dependent;
             later trainings use them.
         restart: ``warm`` goes on from the last parameters, ``cold`` begins each training with the initial ones: those,
-            with the buffers, that the model has when the trainer is made. Each run begins with them either way.
+            with the buffers, that the model has when the trainer is made. Each run begins with them either way, and
+            with the same random numbers.
         epochs: steps of each training.
         lr: rate of Adam.
         context: earlier times that the model is shown before a test window, for a model with a memory.
         time_axis: the axis of the data that is time: 0 for (time, ...), 1 for (batch, time, ...).
+        seed: of what the model draws in training; global random numbers are neither used nor changed.
 
     Raises:
         InputError: if a number is out of bounds or the model has no parameter to train.
@@ -104,11 +107,12 @@ class WalkForwardTrainer:
         lr: float = 0.001,
         context: int = 0,
         time_axis: Literal[0, 1] = 0,
+        seed: int = 0,
     ) -> None:
         self.model, self.loss_fn = model, loss_fn
         self.train_window, self.test_window, self.retrain_freq = train_window, test_window, retrain_freq
         self.purge, self.embargo, self.restart = purge, embargo, restart
-        self.epochs, self.lr, self.context, self.time_axis = epochs, lr, context, time_axis
+        self.epochs, self.lr, self.context, self.time_axis, self.seed = epochs, lr, context, time_axis, seed
         self._check()
         self._initial = [one.detach().clone() for one in self._numbers()]
 
@@ -129,11 +133,23 @@ class WalkForwardTrainer:
             FloatingPointError: if a loss is not finite; the sentence names the period.
         """
         inputs, targets = self._aligned(data)
+        windows = self._windows(inputs.shape[1], n_periods)
+        with torch.random.fork_rng(devices=[]):
+            torch.set_rng_state(stream(self.seed, "walk forward").get_state())
+            periods, outputs = self._walk(inputs, targets, windows)
+        times = torch.cat([torch.arange(one.test_start, one.test_stop) for one in periods])
+        predictions = torch.cat(outputs, dim=1)
+        return WalkForwardResults(periods, predictions if self.time_axis else predictions[0], times)
+
+    def _walk(
+        self, inputs: Tensor, targets: Tensor, windows: list[tuple[range, range]]
+    ) -> tuple[list[Period], list[Tensor]]:
+        """The periods, and the outputs of their test windows."""
         periods: list[Period] = []
         outputs: list[Tensor] = []
         trained_for, used = None, range(0)
         self._reset()
-        for train, test in self._windows(inputs.shape[1], n_periods):
+        for train, test in windows:
             where = f"WalkForwardTrainer: period {len(periods) + 1}"
             if trained_for is None or test.start - trained_for >= self.retrain_freq:
                 trained_for, used = test.start, train
@@ -142,9 +158,7 @@ class WalkForwardTrainer:
             predicted, test_loss = self._predict(inputs, targets, test, where)
             periods.append(Period(used.start, used.stop, test.start, test.stop, train_loss, test_loss))
             outputs.append(predicted)
-        times = torch.cat([torch.arange(one.test_start, one.test_stop) for one in periods])
-        predictions = torch.cat(outputs, dim=1)
-        return WalkForwardResults(periods, predictions if self.time_axis else predictions[0], times)
+        return periods, outputs
 
     def _train(self, inputs: Tensor, targets: Tensor, where: str) -> None:
         if self.restart == "cold":

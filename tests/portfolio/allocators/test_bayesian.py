@@ -2,12 +2,15 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 
 from praesidium.component import InputError
+from praesidium.data.chunks import RandomChunkDataset, collate_fn
 from praesidium.portfolio.bayesian import BayesianPortfolioOptimizer
 from praesidium.portfolio.constraints import LongOnly
+from praesidium.training import train_advanced_portfolio
 from praesidium.training.reproducibility import stream
 
 TARGETS = torch.tensor([[[0.7, 0.2, 0.1]], [[0.1, 0.2, 0.7]]])
@@ -19,7 +22,8 @@ def fitted(observations):
     def miss(weights, returns, *, cost_rate):
         return 100 * (weights - TARGETS).square().sum(-1).mean()
 
-    allocator = BayesianPortfolioOptimizer(3, 3, 8, 30, windows=(), n_observations=observations, loss=miss).train()
+    settings = {"prior_scale": 0.5, "temperature": 1.0, "n_observations": observations, "loss": miss}
+    allocator = BayesianPortfolioOptimizer(3, 3, 8, 30, windows=(), **settings).train()
     regimes = torch.eye(3)[:2].unsqueeze(1)
     optimizer = torch.optim.Adam(allocator.parameters(), lr=0.05)
     for _ in range(100):
@@ -61,15 +65,41 @@ def test_the_divergence_is_that_of_sampling():
 
 def test_the_divergence_enters_the_loss_by_the_number_of_observations(beliefs):
     weights, returns = beliefs(2, 10, 4), torch.zeros(2, 10, 4)
-    few, many = (BayesianPortfolioOptimizer(3, 4, n_observations=count) for count in (10, 40))
-    batch = BayesianPortfolioOptimizer(3, 4)
+    few, many = (BayesianPortfolioOptimizer(3, 4, temperature=1.0, n_observations=count) for count in (10, 40))
+    batch, warm = (BayesianPortfolioOptimizer(3, 4, temperature=heat) for heat in (1.0, 3.0))
     divergence = few.divergence().item()
     assert (few.loss(weights, returns) - many.loss(weights, returns)).item() == pytest.approx(divergence * 3 / 40)
     assert (batch.loss(weights, returns) - many.loss(weights, returns)).item() == pytest.approx(
         divergence / 40, rel=1e-4
     )
+    assert (warm.loss(weights, returns) - batch.loss(weights, returns)).item() == pytest.approx(divergence / 10)
     few.loss(weights, returns).backward()
     assert all(one.grad.abs().sum() > 0 for one in few.log_deviations)
+
+
+class Read:
+    """A filter that takes observations for logits of the regimes."""
+
+    def filter(self, x, u, lengths):
+        return x.mT.softmax(-1)
+
+
+@pytest.mark.parametrize("adversarial", [False, True])
+@pytest.mark.parametrize("shortest", [10, 40])
+def test_the_divergence_counts_once_a_step_over_all_rows_of_the_batch(shortest, adversarial):
+    """However the lengths of pieces differ, and with an adversary too."""
+    x = torch.randn(3, 300, generator=stream("tests", "pieces"))
+    returns = 0.01 * torch.randn(300, 3, generator=stream("tests", "returns"))
+    batches = [collate_fn(list(RandomChunkDataset([x], min_len=shortest, max_len=40, length=8)))]
+    losses = []
+    for temperature in (1.0, 3.0):
+        model = BayesianPortfolioOptimizer(3, 3, hidden_dim=4, temperature=temperature)
+        settings = {"num_epochs": 1, "lr": 0.0, "use_adversarial": adversarial, "epsilon": 0.0}
+        train_advanced_portfolio(
+            model, Read(), batches, returns, **settings, log=lambda row: losses.append(row["loss"])
+        )
+    rows = int(batches[0][2].sum())
+    assert losses[1] - losses[0] == pytest.approx(2 * model.divergence().item() / rows, rel=1e-3)
 
 
 def test_a_posterior_equal_to_the_prior_has_no_divergence():
@@ -86,6 +116,22 @@ def test_more_data_is_less_uncertainty(posteriors):
     few, many = (posteriors[count].predict_distribution(seen) for count in (10, 1000))
     assert many.std.mean() < 0.6 * few.std.mean()
     assert (many.mean - TARGETS.squeeze(1)).abs().max() < 0.1
+
+
+def test_fit_leaves_less_open_the_more_returns_it_sees(calm_model):
+    """And the best portfolio of independent assets, in proportion to their mean, is about a deviation away."""
+    means = np.array([0.12, 0.06, 0.02, 0.0])
+    shocks = np.random.default_rng(6).standard_normal((2400, 4)) + means
+    distances, deviations = [], []
+    for rows in (150, 2400):
+        allocator = BayesianPortfolioOptimizer(3, n_samples=30, regime_model=calm_model()).fit(0.01 * shocks[:rows])
+        with torch.no_grad():
+            mean, std = (one.mean((0, 1)).numpy() for one in allocator.predict_distribution(torch.eye(3).unsqueeze(0)))
+        distances.append(np.linalg.norm(mean - means / means.sum()))
+        deviations.append(np.linalg.norm(std))
+    assert deviations[1] < 0.85 * deviations[0]
+    assert distances[1] < 0.85 * distances[0]
+    assert all(away < 1.5 * std for away, std in zip(distances, deviations, strict=True))
 
 
 def test_far_from_the_data_is_more_uncertainty(posteriors):
@@ -118,7 +164,7 @@ def test_in_training_each_call_draws_one_network(beliefs):
         allocator.predict_distribution(regimes)
 
 
-@pytest.mark.parametrize("wrong", [{"n_samples": 1}, {"prior_scale": 0.0}, {"n_observations": 0}])
+@pytest.mark.parametrize("wrong", [{"n_samples": 1}, {"prior_scale": 0.0}, {"temperature": 0.0}, {"n_observations": 0}])
 def test_settings_out_of_bounds_are_refused(wrong):
     with pytest.raises(InputError, match=next(iter(wrong))):
         BayesianPortfolioOptimizer(**wrong)

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from jaxtyping import Float
-from torch import Tensor
+from torch import Tensor, nn
 
 from praesidium.component import InputError
 from praesidium.portfolio.losses.arguments import check_beliefs
 from praesidium.portfolio.losses.composite import advanced_portfolio_loss
-from praesidium.training.adversarial import perturb
+from praesidium.training.adversarial import perturb, repeatable
 
 
 def adversarial_portfolio_loss(
@@ -30,7 +30,8 @@ def adversarial_portfolio_loss(
     The search takes no gradient of parameters. Beliefs that require a gradient have it through L(p) alone.
 
     Args:
-        model: regime probabilities (B, T, K) to weights (B, T, n), the same for the same beliefs.
+        model: regime probabilities (B, T, K) to weights (B, T, n); a module that draws as it is called makes the same
+            draws for all beliefs, a function gives the same weights for the same beliefs.
         regime_probs: filtered probabilities p, known at t.
         returns: simple returns a period; weights at t earn those of t + 1.
         epsilon: probability mass that may be moved at each time, in [0, 1].
@@ -50,8 +51,10 @@ def adversarial_portfolio_loss(
             "0.5 counts clean and worst loss alike"
         )
 
+    decide = repeatable(model) if isinstance(model, nn.Module) else model
+
     def under(beliefs: Tensor) -> Tensor:
-        return loss(model(beliefs), returns)
+        return loss(decide(beliefs), returns)
 
     clean = under(regime_probs)
     worst = under(perturb(under, regime_probs, epsilon=epsilon, steps=steps))
