@@ -6,9 +6,10 @@ import pytest
 import yaml
 
 from praesidium.cli.options import folder_of, preset_by
+from praesidium.experiments.composition import options
 from praesidium.experiments.grid import parse_names, parse_seeds
 from praesidium.experiments.methods import NAMED, overrides_of
-from praesidium.experiments.study import compose, options
+from praesidium.experiments.study import compose
 from praesidium.experiments.tuning import read_tuned
 
 CONFIGS = Path(__file__).parents[2] / "configs" / "experiments"

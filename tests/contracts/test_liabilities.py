@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from praesidium.component import build
-from praesidium.experiments.study import compose, options, register_members
+from praesidium.experiments.composition import options
+from praesidium.experiments.study import compose, register_members
 from praesidium.hedging.conditions import Conditions
 from praesidium.hedging.episode import settle
 from praesidium.hedging.liabilities.barrier import Barrier

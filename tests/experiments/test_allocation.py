@@ -1,5 +1,7 @@
 """The allocation study: no strategy sees tomorrow, and what is measured is what was walked."""
 
+import re
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -9,11 +11,11 @@ from skfolio.optimization import InverseVolatility
 from praesidium.component import InputError
 from praesidium.data.asset_prices import AssetPrices
 from praesidium.experiments.allocation import (
-    PRESETS,
     RETURNS,
     Preset,
     Walk,
     measure,
+    preset_of,
     run_walks,
     study_of,
     walk,
@@ -50,7 +52,7 @@ def prices(days=158, assets=4):
 def study(table=None, **settings):
     table = table or prices()
     day = f"{table.closes.index[FIRST]:%Y-%m-%d}"
-    return study_of(table, Preset(TINY, 100), **{"first": day, **settings})
+    return study_of(table, Preset(effort=TINY, resamples=100), **{"first": day, **settings})
 
 
 @pytest.mark.parametrize("name", STRATEGIES)
@@ -188,14 +190,15 @@ def test_a_study_is_checked_before_anything_runs():
         "made up has 158 rows, and the first decision would come after 22; it needs 40 before": {"first": "2001-01-31"},
         "first: 'never' is no day": {"first": "never"},
         "last: 'soon' is no day": {"last": "soon"},
+        "first: '2001-05-19T00:00Z' is no day": {"first": "2001-05-19T00:00Z"},
+        "made up has 7 rows up to 2001-01-09; 80 are needed": {"last": "2001-01-09"},
         "cost_rate: .* less than 1": {"cost_rate": 1.0},
-        "resamples: .* greater than or equal to 100": {"resamples": 99},
     }
     for message, given in refused.items():
         with pytest.raises(InputError, match=message):
             study(**given)
-    with pytest.raises(InputError, match="158 rows, and the first decision would come after 1000"):
-        study_of(prices(), PRESETS["quick"])
+    with pytest.raises(InputError, match="1200 rows, and the first decision would come after 1000"):
+        study_of(prices(1200), preset_of("quick"))
     with pytest.raises(InputError, match="mean_cvar chooses between assets, and made up has 1; known for one asset"):
         study(prices(assets=1), strategies=["mean_cvar"])
 
@@ -207,3 +210,35 @@ def test_one_asset_is_timed():
     whole = walk(settings, "buy_and_hold", closes).query("delay == 1")
     grown = closes["A"].iloc[-1] / closes["A"].iloc[FIRST + 1] / 1.001
     assert (1 + whole["return"]).prod() == pytest.approx(grown)
+
+
+def test_presets_are_files_that_overrides_change():
+    assert preset_of("quick").effort == Effort()
+    standard = preset_of("standard", ["effort.epochs=7", "effort.jump.every=5", "resamples=300"])
+    assert (standard.effort.epochs, standard.effort.hidden, standard.effort.neural.every) == (7, 32, 252)
+    assert (standard.effort.jump, standard.resamples) == (Schedule(window=3000, every=5), 300)
+    for override, sentence in (
+        ("effort.epoch=7", "effort: 'epoch' is unknown; did you mean 'epochs'?"),
+        ("train.steps=7", "'train' is unknown; known: effort, resamples"),
+        ("resamples=99", "resamples: input should be greater than or equal to 100, not 99"),
+        ("effort.hidden=6", "effort.hidden: input should be a multiple of 4, not 6"),
+    ):
+        with pytest.raises(InputError, match=re.escape(sentence)):
+            preset_of("quick", [override])
+
+
+def test_what_does_not_move_is_no_part_of_a_portfolio():
+    table = prices()
+    table.closes["B"] = 100.0
+    with pytest.raises(InputError, match="data: B does not move before the first decision on 2001-05-21"):
+        study(table)
+    assert study(table, strategies=["buy_and_hold", "attention"])[0].strategies == ("buy_and_hold", "attention")
+
+
+def test_a_damaged_walk_is_named(tmp_path):
+    settings, _ = study(strategies=["buy_and_hold"])
+    damaged = Walk({}, "buy_and_hold", tmp_path).file
+    damaged.parent.mkdir()
+    damaged.write_bytes(b"PAR1 and no more")
+    with pytest.raises(InputError, match=r"buy_and_hold\.parquet: cannot be read; delete it and run"):
+        measure(settings, tmp_path)

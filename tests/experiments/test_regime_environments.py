@@ -5,9 +5,10 @@ import pytest
 import torch
 
 from praesidium.component import InputError
+from praesidium.experiments.composition import options
 from praesidium.experiments.labels import relabel
 from praesidium.experiments.scenes import Preparation
-from praesidium.experiments.study import compose, options
+from praesidium.experiments.study import compose
 from praesidium.hedging.rollout import Scene
 from praesidium.hedging.state import State
 from praesidium.training.reproducibility import stream

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from praesidium.cli.options import Overrides
 from praesidium.cli.terminal import announce, complain, console
 from praesidium.component import InputError
 
@@ -27,6 +28,7 @@ class Size(StrEnum):
 
 
 def allocate(
+    overrides: Overrides = None,
     data: Annotated[
         str, typer.Option(help="sp500_stocks, sp500, or a CSV: a date column, a column of prices for each asset.")
     ] = "sp500_stocks",
@@ -39,7 +41,9 @@ def allocate(
     ] = None,
     last: Annotated[str | None, typer.Option(help="Last day.  [default: by data]", metavar="DATE")] = None,
     cost: Annotated[float, typer.Option(help="Of a trade over its value; 0.001 = 10 bp.")] = 0.001,
-    delays: Annotated[str, typer.Option(help="Closes from decision to trade, 1,5; 0 is the close that decides.", metavar="N,...")] = "1,5",
+    delays: Annotated[
+        str, typer.Option(help="Closes from decision to trade; 0 is that of the decision.", metavar="N,...")
+    ] = "1,5",
     seed: Annotated[int, typer.Option(help="Of networks, regime models and resampled days.")] = 0,
     resamples: Annotated[
         int | None, typer.Option(min=100, help="Of the stationary bootstrap.  [default: by preset]")
@@ -52,23 +56,26 @@ def allocate(
         Path | None, typer.Option(help="Folder.  [default: results/allocation/DATA/PRESET]", metavar="DIR")
     ] = None,
 ) -> None:
-    """Walk allocation strategies forward over a price table, and compare them. Run it again to resume."""
+    """Walk allocation strategies forward over a price table, and compare them. Run it again to resume.
+
+    Overrides change what is spent: effort.epochs=60 effort.portfolios.window=500.
+    """
     from praesidium.data.asset_prices import asset_prices
-    from praesidium.experiments.allocation import PRESETS, study_of
+    from praesidium.experiments.allocation import preset_of, study_of
     from praesidium.experiments.grid import parse_names
     from praesidium.experiments.store import Busy, Run
     from praesidium.reporting.allocation import print_allocation, read_allocation
 
+    drawn = [] if resamples is None else [f"resamples={resamples}"]
     study, closes = study_of(
         asset_prices(data, allow_jumps=allow_jumps),
-        PRESETS[preset.value],
+        preset_of(preset.value, [*(overrides or []), *drawn]),
         strategies=None if strategies is None else parse_names(strategies, "strategies"),
         first=first,
         last=last,
         cost_rate=cost,
         delays=_numbers(delays),
         seed=seed,
-        resamples=resamples,
     )
     run = Run(out or Path("results/allocation") / Path(data).stem / preset.value, study.settings())
     failures: list[str] = []
@@ -93,10 +100,10 @@ def _perform(study: AllocationStudy, closes: pd.DataFrame, run: Run, jobs: int) 
     from praesidium.reporting.allocation import draw_allocation, read_allocation
     from praesidium.reporting.progress import follow
 
-    begun = time.perf_counter()
+    begun, assets = time.perf_counter(), closes.shape[1]
     announce(
-        f"{len(study.strategies)} strategies on {closes.shape[1]} assets, {study.first} to {study.last}, {jobs} workers"
-        f" -> {run.folder}"
+        f"{len(study.strategies)} strategies on {assets} asset{'s' * (assets > 1)}, {study.first} to {study.last}, "
+        f"{jobs} workers -> {run.folder}"
     )
     run.begin()
     failures = follow(run_walks(study, closes, run.folder, Local(jobs=jobs)), len(study.strategies))

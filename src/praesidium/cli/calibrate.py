@@ -106,7 +106,7 @@ def _returns(
 def _template() -> dict[str, Any]:
     import yaml
 
-    from praesidium.experiments.study import CONF
+    from praesidium.experiments.composition import CONF
 
     return yaml.safe_load((CONF / "data" / f"{TEMPLATE}.yaml").read_text(encoding="utf-8"))
 

@@ -15,7 +15,9 @@ from threadpoolctl import threadpool_limits
 
 from praesidium.component import Component, InputError, build, unknown
 from praesidium.data.asset_prices import INDEX, STOCKS, AssetPrices
+from praesidium.data.sheet import parse_day
 from praesidium.experiments.allocation_strategies import STRATEGIES, Effort, Schedule, Terms
+from praesidium.experiments.composition import composed, options
 from praesidium.experiments.engines import Engine, Outcome
 from praesidium.experiments.store import PARTIAL, write_text
 from praesidium.portfolio.backtest import decide
@@ -29,9 +31,8 @@ BASELINES = ("min_variance", "jump_timing", "buy_and_hold")
 SLOWEST = ("networks", "portfolios", "timing")
 
 
-@dataclass(frozen=True)
-class Preset:
-    """What is spent if nothing else is said.
+class Preset(Component):
+    """What is spent.
 
     Attributes:
         effort: on the strategies.
@@ -39,13 +40,18 @@ class Preset:
     """
 
     effort: Effort
-    resamples: int
+    resamples: int = Field(ge=100)
 
 
-PRESETS = {
-    "quick": Preset(Effort(), 1000),
-    "standard": Preset(Effort(neural=Schedule(window=1000, every=252), epochs=60, hidden=32), 4000),
-}
+def preset_of(name: str, overrides: Sequence[str] = ()) -> Preset:
+    """A preset by its name, with overrides such as ``effort.epochs=60``.
+
+    Raises:
+        InputError: if the name or a setting is unknown, or a setting is out of bounds.
+    """
+    if name not in options("portfolio"):
+        raise InputError(unknown("preset", name, options("portfolio")))
+    return build(Preset, composed(f"portfolio/{name}", overrides, fields=Preset.model_fields))
 
 
 class AllocationStudy(Component):
@@ -94,7 +100,6 @@ def study_of(
     cost_rate: float = 0.001,
     delays: Sequence[int] = (1, 5),
     seed: int = 0,
-    resamples: int | None = None,
 ) -> tuple[AllocationStudy, pd.DataFrame]:
     """A checked study, and the prices it needs.
 
@@ -106,7 +111,6 @@ def study_of(
             for the bundled index, else the day on which the optimizers have a whole window.
         last: last day, or the close before.
         cost_rate, delays, seed: see :class:`AllocationStudy`.
-        resamples: by default those of the preset.
 
     Raises:
         InputError: if a name is unknown, a strategy needs more assets, a number is out of bounds, or too few rows lie
@@ -125,10 +129,15 @@ def study_of(
     if min(delays, default=0) < 0 or len(set(delays)) < len(delays):
         raise InputError(f"delays: {list(delays)} are not different numbers of closes; say 1,5")
     effort = preset.effort
-    closes = prices.closes if last is None else prices.closes.loc[prices.closes.index <= _day("last", last)]
+    closes = prices.closes if last is None else prices.closes.loc[prices.closes.index <= parse_day("last", last)]
+    if len(closes) < 2 * effort.least:
+        raise InputError(
+            f"data, last: {prices.name} has {len(closes)} rows{'' if last is None else f' up to {last}'}; "
+            f"{2 * effort.least} are needed, half of them before the first decision"
+        )
     opening, begin = first or FIRST.get(prices.name), effort.portfolios.window
     if opening is not None:
-        begin = int(np.count_nonzero(closes.index < _day("first", opening)))
+        begin = int(np.count_nonzero(closes.index < parse_day("first", opening)))
     if not effort.least <= begin <= len(closes) - effort.least:
         raise InputError(
             f"first: {prices.name} has {len(closes)} rows, and the first decision would come after {begin}; it needs "
@@ -139,17 +148,24 @@ def study_of(
             f"delays: {max(delays)} closes after a decision are more than there are, {len(closes) - begin} from the "
             "first decision on; say 1,5"
         )
+    chosen = tuple(strategies or able)
+    still = closes.columns[closes.iloc[max(0, begin - effort.portfolios.window) : begin].nunique() == 1]
+    if len(still) and any(STRATEGIES[name].group == "portfolios" for name in chosen):
+        raise InputError(
+            f"data: {still[0]} does not move before the first decision on {closes.index[begin]:%Y-%m-%d}, and "
+            "portfolios divide by its volatility; leave it out (cash is what weights leave free)"
+        )
     settings = {
         "data": prices.name,
         "sha256": AssetPrices(prices.name, closes, prices.caution).sha256,
         "caution": prices.caution,
         "first": f"{closes.index[begin]:%Y-%m-%d}",
         "last": f"{closes.index[-1]:%Y-%m-%d}",
-        "strategies": tuple(strategies or able),
+        "strategies": chosen,
         "cost_rate": cost_rate,
         "delays": tuple(delays),
         "seed": seed,
-        "resamples": preset.resamples if resamples is None else resamples,
+        "resamples": preset.resamples,
         "effort": effort,
     }
     return build(AllocationStudy, settings), closes
@@ -229,9 +245,7 @@ def measure(study: AllocationStudy, folder: Path) -> dict[str, float | None]:
         The estimates by ``delay/strategy/metric``; None where a ratio is over nothing.
     """
     done = [name for name in study.strategies if Walk({}, name, folder).file.exists()]
-    walked = {
-        name: pd.read_parquet(Walk({}, name, folder).file, columns=["delay", "return", "turnover"]) for name in done
-    }
+    walked = {name: _read_walk(Walk({}, name, folder).file) for name in done}
     intervals, differences = {}, {}
     for delay in study.delays if done else ():
         own = {name: frame.loc[frame["delay"] == delay] for name, frame in walked.items()}
@@ -261,8 +275,8 @@ def write_parquet(frame: pd.DataFrame, path: Path) -> None:
     os.replace(scratch, path)
 
 
-def _day(name: str, given: str) -> Any:
+def _read_walk(file: Path) -> pd.DataFrame:
     try:
-        return pd.Timestamp(given)
-    except ValueError:
-        raise InputError(f"{name}: {given!r} is no day; write it as 2005-01-03") from None
+        return pd.read_parquet(file, columns=["delay", "return", "turnover"])
+    except (OSError, ValueError):
+        raise InputError(f"{file}: cannot be read; delete it and run the same command again") from None

@@ -13,13 +13,14 @@ import torch
 
 from praesidium.component import InputError, fingerprint, unknown
 from praesidium.data.environments import DataSet
+from praesidium.experiments.composition import options
 from praesidium.experiments.engines import Engine, Outcome, failed
 from praesidium.experiments.hedging import perform
 from praesidium.experiments.methods import BENCHMARK, STUDY, overrides_of
 from praesidium.experiments.scenes import open_source, training_name
 from praesidium.experiments.shelf import shelf_in
 from praesidium.experiments.store import Busy, Run
-from praesidium.experiments.study import Study, compose, options, register_members
+from praesidium.experiments.study import Study, compose, register_members
 
 
 @dataclass(frozen=True)

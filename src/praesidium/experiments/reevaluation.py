@@ -9,10 +9,11 @@ from typing import Any
 
 from praesidium.component import InputError, build, unknown
 from praesidium.experiments import store
+from praesidium.experiments.composition import options
 from praesidium.experiments.evaluation import evaluate
 from praesidium.experiments.hedging import read_state
 from praesidium.experiments.scenes import Preparation
-from praesidium.experiments.study import Study, compose, options, register_members
+from praesidium.experiments.study import Study, compose, register_members
 from praesidium.hedging.state_builder import StateBuilder
 from praesidium.policies.policy import TrainableRule
 from praesidium.training import checkpoints

@@ -5,18 +5,10 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Literal
 
-from hydra import compose as hydra_compose
-from hydra import initialize_config_module
-from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.errors import HydraException
-from omegaconf import OmegaConf
-from omegaconf.errors import OmegaConfBaseException
 from pydantic import Field, PositiveFloat, PositiveInt, model_validator
 
-import praesidium.conf
 import praesidium.data
 import praesidium.hedging
 import praesidium.markets
@@ -24,6 +16,7 @@ import praesidium.objectives
 import praesidium.policies
 from praesidium.component import Component, InputError, build, unknown
 from praesidium.data.environments import DataSet
+from praesidium.experiments.composition import composed
 from praesidium.hedging.instruments import Instrument
 from praesidium.hedging.liabilities.european_call import EuropeanCall
 from praesidium.hedging.liability import Liability
@@ -33,7 +26,6 @@ from praesidium.objectives.objective import Objective
 from praesidium.policies.policy import Policy, Sizes, TrainableRule
 from praesidium.training.recipe import Recipe
 
-CONF = Path(praesidium.conf.__path__[0])
 FAMILIES = (praesidium.data, praesidium.hedging, praesidium.markets, praesidium.objectives, praesidium.policies)
 
 
@@ -178,44 +170,9 @@ def register_members(plugins: Sequence[str] = ()) -> None:
 def compose(overrides: Sequence[str] = ()) -> Study:
     """Compose Hydra groups and overrides, and validate.
 
-    Args:
-        overrides: in Hydra's grammar: ``objective=vrex`` picks a file of a group, ``objective.beta=10`` sets a value.
-
     Raises:
-        InputError: names the group, file or setting that does not exist, with the nearest and all known ones.
+        InputError: as :func:`praesidium.experiments.composition.composed`, or if a setting is out of bounds.
     """
-    prepared = [_prepare(override) for override in overrides]
-    try:
-        with initialize_config_module("praesidium.conf", version_base="1.3"):
-            composed = hydra_compose("config", overrides=prepared)
-        settings = OmegaConf.to_container(composed, resolve=True)
-    except (HydraException, OmegaConfBaseException) as error:
-        raise InputError(f"overrides: {' '.join(str(error).split())}") from None
-    assert isinstance(settings, dict)
+    settings = composed("config", overrides, fields=Study.model_fields)
     register_members(settings.get("plugins", ()))
-    return build(Study, {str(key): value for key, value in settings.items()})
-
-
-def options(group: str) -> list[str]:
-    """Names of the files of a group."""
-    return sorted(path.stem for path in (CONF / group).glob("*.yaml"))
-
-
-def _prepare(override: str) -> str:
-    """Check a group's choice by name, and let any setting be set: what may be set is the classes' to say."""
-    try:
-        parsed = OverridesParser.create().parse_override(override)
-    except HydraException:
-        raise InputError(f"{override!r} is not an override; write key=value, such as train.steps=200") from None
-    key = parsed.key_or_group
-    if parsed.is_sweep_override():
-        raise InputError(f"{override!r} gives several values; an override takes one (--methods and --seeds take lists)")
-    if (CONF / key).is_dir():
-        if parsed.value() not in options(key):
-            raise InputError(unknown(key, parsed.value(), options(key)))
-        return override
-    groups = sorted(path.name for path in CONF.iterdir() if path.is_dir() and not path.name.startswith("_"))
-    if "." not in key and key not in Study.model_fields:
-        raise InputError(unknown("override", key, {*groups, *Study.model_fields}))
-    plain = not (parsed.is_add() or parsed.is_delete() or parsed.is_force_add())
-    return f"++{override}" if plain else override
+    return build(Study, settings)
