@@ -86,6 +86,8 @@ def test_models_are_compared_on_a_market_with_known_regimes(tmp_path, capsys):
         (("fit", "--model", "gausian_hmm"), "did you mean 'gaussian_hmm'?"),
         (("fit", "--data", "sp50"), "did you mean 'sp500'?"),
         (("fit", "covariance"), "write key=value"),
+        (("fit", "covariance=["), "'[' is no value; write a number, a word, or a list such as [1,2]"),
+        (("compare", "--data", "markov_switching", "--regimes", "2"), "2 are asked for, but the market has 3"),
         (("fit", "--model", "gaussian_hmm", "covarianc=full"), "did you mean 'covariance'?"),
         (("fit", "n_regimes=4"), "say --regimes or --seed"),
         (("fit", "--until", "1991-01-02", "--data", "markov_switching"), "has no dates"),
@@ -103,9 +105,36 @@ def test_bad_input_is_one_sentence(arguments, sentence, capsys, tmp_path, monkey
 
 
 def test_what_a_killed_fit_has_left_is_made_anew(tmp_path):
-    (tmp_path / "regimes.csv").write_text("day,price\n")
+    for name in ("regimes.csv", "regimes.json", "regimes.json.partial", "regimes.partial.png"):
+        (tmp_path / name).write_text("day,price\n")
     assert call(*FIT, "--out", str(tmp_path)) == 0
-    assert (tmp_path / "regimes.json").is_file()
+    assert json.loads((tmp_path / "regimes.json").read_text())["model"] == "gaussian_hmm"
+    assert (tmp_path / "regimes.png").is_file()
+
+
+def test_what_is_in_the_way_is_said_before_the_fit(tmp_path, capsys):
+    (tmp_path / "mine.csv").write_text("mine")
+    for arguments in (FIT, ("regimes", "compare", "--data", "markov_switching")):
+        assert "mine.csv is a file; name a folder" in refused(capsys, *arguments, "--out", str(tmp_path / "mine.csv/x"))
+
+
+def prices(path, close):
+    days = pd.bdate_range("2015-01-01", periods=len(close) + 40).delete(slice(60, 100))
+    pd.DataFrame({"close": close}, pd.Index(days, name="date")).to_csv(path)
+    return str(path)
+
+
+def test_prices_that_cannot_be_told_apart_are_refused(tmp_path, capsys):
+    drawn = 100 * np.exp(np.random.default_rng(0).normal(0, 0.01, 400).cumsum())
+    few, still = (
+        prices(tmp_path / "few.csv", drawn[:100]),
+        prices(tmp_path / "still.csv", np.r_[np.full(300, 100.0), drawn]),
+    )
+    fit = ("regimes", "fit", "--model", "gaussian_hmm", "--out", str(tmp_path / "out"), "--data")
+    assert "few has 99 returns; 120 are needed" in refused(capsys, *fit, few)
+    assert "still does not move in its first " in refused(capsys, *fit, still, "--until", "2015-07-16")
+    assert call(*fit, prices(tmp_path / "good.csv", drawn)) == 0
+    assert "there is nothing between 2015-03-25 and 2015-05-21" in capsys.readouterr().err
 
 
 def test_nothing_is_overwritten(fitted, capsys):

@@ -69,7 +69,7 @@ def test_days_to_fit_on():
     with pytest.raises(InputError, match=r"until: 2020-01-15 leaves 10 of 399 returns .* name a day between"):
         seen.rows_until("2020-01-15")
     for day in ("foo", "2020-12-31T00:00Z"):
-        with pytest.raises(InputError, match=f"until: '{day}' is no day; write it as 2021-07-13"):
+        with pytest.raises(InputError, match=f"until: '{day}' is no day; write it as 2005-01-03"):
             seen.rows_until(day)
     with pytest.raises(InputError, match="has no dates"):
         history("markov_switching").rows_until("2020-01-15")
@@ -80,7 +80,7 @@ def test_names_are_checked():
         history("sp50")
     with pytest.raises(InputError, match=r"did you mean 'gaussian_hmm'\?"):
         models(["gaussian_hm"], n_regimes=2, settings={})
-    with pytest.raises(InputError, match="2 were told, but the market has 3"):
+    with pytest.raises(InputError, match="2 are asked for, but the market has 3"):
         compare(models(["gaussian_hmm"], n_regimes=2, settings={}), history("markov_switching"), 3000)
 
 

@@ -162,7 +162,7 @@ def test_smoothing_is_refused_where_decisions_are_made():
 
 
 def test_one_regime_cannot_time():
-    with pytest.raises(InputError, match="GaussianHMM.*tells one regime apart; two are needed"):
+    with pytest.raises(InputError, match=r"GaussianHMM.*tells one regime apart; two are needed"):
         RegimeTiming(GaussianHMM(1)).fit(RETURNS)
 
 

@@ -51,9 +51,7 @@ def fit(
     regimes: Count = 3,
     until: Until = None,
     seed: Seed = 0,
-    out: Annotated[
-        Path | None, typer.Option(help="Folder for the result, which must not exist.", metavar="DIR")
-    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for the result; what is there stays.", metavar="DIR")] = None,
 ) -> None:
     """Fit a regime model and write it, its filtered regimes by day, and the figure."""
     from praesidium.experiments.regimes import SIMULATED, history, models, summary
@@ -63,7 +61,7 @@ def fit(
     seen = history(data, seed=seed)
     rows = seen.rows_until(until)
     (fitted,) = models([model], n_regimes=regimes, settings={**_settings(settings), "random_state": seed}).values()
-    announce(f"{model} with {regimes} regimes on {rows} returns of {seen.name} -> {folder}")
+    announce("; ".join([f"{model} with {regimes} regimes on {rows} returns of {seen.name} -> {folder}", *seen.holes]))
     fitted.fit(seen.returns.to_numpy()[:rows])
     told = summary(fitted, seen)
     last = seen.prices.index[rows]
@@ -88,13 +86,17 @@ def compare(
     from praesidium.experiments.regimes import compare as judge
     from praesidium.experiments.regimes import history
     from praesidium.experiments.regimes import models as unfitted
+    from praesidium.experiments.store import check_folder
 
-    if out is not None and out.exists():
-        raise InputError(f"out: {out} is there already; name another file")
+    if out is not None:
+        check_folder(out.parent)
+        if out.exists():
+            raise InputError(f"out: {out} is there already; name another file")
     seen = history(data, seed=seed)
     rows = seen.rows_until(until)
     candidates = unfitted(parse_names(models, "models"), n_regimes=regimes, settings={"random_state": seed})
-    announce(f"{len(candidates)} models on {rows} of {len(seen.returns)} returns of {seen.name}")
+    told = f"{len(candidates)} models on {rows} of {len(seen.returns)} returns of {seen.name}"
+    announce("; ".join([told, *seen.holes]))
     table = judge(candidates, seen, rows)
     _print_comparison(table, f"{seen.name}: {len(seen.returns) - rows} days after the fit, filtered")
     if out is not None:
@@ -127,15 +129,23 @@ def _settings(given: list[str] | None) -> dict[str, Any]:
             raise InputError(f"{one!r} is not a setting; write key=value, such as covariance=full")
         if key in OWN:
             raise InputError(f"{key}: it has an option of its own; say --regimes or --seed")
-        parsed[key] = yaml.safe_load(value)
+        try:
+            parsed[key] = yaml.safe_load(value)
+        except yaml.YAMLError:
+            raise InputError(
+                f"{one!r}: {value!r} is no value; write a number, a word, or a list such as [1,2]"
+            ) from None
     return parsed
 
 
 def _free(folder: Path) -> Path:
     """A folder that holds nothing, or what a fit that was killed has left."""
-    from praesidium.reporting.regimes import TABLE
+    from praesidium.experiments.store import check_folder
+    from praesidium.reporting.regimes import RECORD, TABLE
 
-    if folder.exists() and (not folder.is_dir() or any(one.name != TABLE for one in folder.iterdir())):
+    check_folder(folder)
+    left = [one.name for one in folder.iterdir()] if folder.exists() else []  # the figure comes last
+    if any(name not in (TABLE, RECORD) and ".partial" not in name for name in left):
         raise InputError(f"out: {folder} is there already; name another folder")
     return folder
 

@@ -10,10 +10,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
+import yaml
 from numpy.typing import NDArray
 
 from praesidium.component import InputError
+from praesidium.data.asset_prices import holes
+from praesidium.data.sheet import parse_day
 from praesidium.data.sources import prices_by_name
+from praesidium.experiments.composition import CONF
 from praesidium.markets.market import TRADING_DAYS
 from praesidium.markets.switching import Switching
 from praesidium.regimes import hmm
@@ -27,7 +31,6 @@ SIMULATED = "markov_switching"
 DAYS = 5000  # of the simulated market
 SHARE = 0.6  # of the history that models are fitted on, if no day is named
 FEWEST = 60
-OF_RETURNS = {"jump": {"indicators": "returns"}}  # settings without which a model cannot work on returns alone
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,26 +54,33 @@ class History:
         """Log returns, by the day on which they are known."""
         return pd.Series(np.diff(np.log(self.prices.to_numpy())), self.prices.index[1:], name="return")
 
+    @property
+    def holes(self) -> list[str]:
+        """What has to be said of days that lie far apart."""
+        return holes(self.prices.index)
+
     def rows_until(self, day: str | None) -> int:
         """Returns up to a day, that one included; three fifths of all if none is named.
 
         Raises:
-            InputError: if that is no day, or leaves too few before or after it.
+            InputError: if that is no day, leaves too few before or after it, or the price does not move before it.
         """
-        count = len(self.prices) - 1
-        if day is None:
-            return round(SHARE * count)
-        if not isinstance(self.prices.index, pd.DatetimeIndex):
-            raise InputError(f"until: {self.name} has no dates; leave it out")
-        try:
-            rows = int(np.count_nonzero(self.prices.index[1:] <= pd.Timestamp(day)))
-        except (TypeError, ValueError):  # no date, or one with a time zone
-            raise InputError(f"until: {day!r} is no day; write it as {self.prices.index[-1]:%Y-%m-%d}") from None
+        count, rows = len(self.prices) - 1, round(SHARE * (len(self.prices) - 1))
+        if count < 2 * FEWEST:
+            raise InputError(
+                f"data: {self.name} has {count} returns; {2 * FEWEST} are needed, half to fit on and half to judge by"
+            )
+        if day is not None:
+            if not isinstance(self.prices.index, pd.DatetimeIndex):
+                raise InputError(f"until: {self.name} has no dates; leave it out")
+            rows = int(np.count_nonzero(self.prices.index[1:] <= parse_day("until", day)))
         if not FEWEST <= rows <= count - FEWEST:
             first, last = (f"{one:%Y-%m-%d}" for one in (self.prices.index[FEWEST], self.prices.index[-FEWEST - 1]))
             raise InputError(
                 f"until: {day} leaves {rows} of {count} returns to fit on; name a day between {first} and {last}"
             )
+        if np.ptp(self.returns.to_numpy()[:rows]) == 0:
+            raise InputError(f"data: {self.name} does not move in its first {rows} returns, which have no regimes")
         return rows
 
 
@@ -98,7 +108,13 @@ def models(names: Sequence[str], *, n_regimes: int, settings: Mapping[str, Any])
     Raises:
         InputError: if a name or a setting is unknown or out of bounds.
     """
-    return {name: of_prices(name, **{"n_regimes": n_regimes, **OF_RETURNS.get(name, {}), **settings}) for name in names}
+    return {name: of_prices(name, **{"n_regimes": n_regimes, **_of_returns(name), **settings}) for name in names}
+
+
+def _of_returns(name: str) -> dict[str, Any]:
+    """Settings without which a model cannot work on returns alone; a plugin's has none."""
+    file = CONF / "regimes" / f"{name}.yaml"
+    return yaml.safe_load(file.read_text(encoding="utf-8")).get("parameters", {}) if file.is_file() else {}
 
 
 def summary(model: RegimeModel, seen: History) -> pd.DataFrame:
@@ -136,6 +152,10 @@ def compare(candidates: Mapping[str, RegimeModel], seen: History, rows: int) -> 
     ``missed`` and ``false_alarms`` a year, and a first row for the filter that knows the market.
     """
     returns, table = seen.returns.to_numpy(), {}
+    count = None if seen.market is None else len(seen.market.volatilities)
+    for model in candidates.values() if count else ():
+        if model.n_regimes not in (None, count):
+            raise InputError(f"regimes: {model.n_regimes} are asked for, but the market has {count}; say so many")
     base = _normal(returns, rows)
     if seen.market is not None:
         table["the market itself"] = {"log_score": np.nan, "seconds": np.nan} | _judged(_oracle(seen), seen, rows)
@@ -161,10 +181,6 @@ def _judged(told: NDArray[np.float64], seen: History, rows: int) -> dict[str, fl
     if seen.states is None:
         return found
     states = seen.states[rows:]
-    if told.shape[1] != len(np.unique(seen.states)):
-        raise InputError(
-            f"regimes: {told.shape[1]} were told, but the market has {len(np.unique(seen.states))}; ask for as many"
-        )
     judged, seen_changes = reliability(told[rows:], states), detection(states, labels[rows:])
     return found | {
         "accuracy": seen_changes.accuracy,
