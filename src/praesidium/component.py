@@ -10,9 +10,10 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from functools import wraps
+from numbers import Integral, Real
 from types import UnionType
 from typing import Any, ClassVar, TypeVar, Union, cast, get_args, get_origin
 
@@ -34,6 +35,27 @@ def unknown(what: str, name: object, known: Iterable[str]) -> str:
     near = get_close_matches(str(name), names, n=1)
     hint = f"; did you mean {near[0]!r}?" if near else ";"
     return f"{what}: {str(name)!r} is unknown{hint} known: {', '.join(names)}"
+
+
+def whole(value: Any, least: float = 1) -> bool:
+    """Whether it is a whole number of at least so much, Python's or NumPy's; True and False are none."""
+    return isinstance(value, Integral) and not isinstance(value, bool) and int(value) >= least
+
+
+def real(value: Any) -> bool:
+    """Whether it is a number, Python's or NumPy's; True and False are none."""
+    return isinstance(value, Real) and not isinstance(value, bool)
+
+
+def reals(values: Any) -> bool:
+    """Whether it is a sequence of numbers, or an array of them with one axis."""
+    return (isinstance(values, Sequence) or getattr(values, "ndim", 0) == 1) and all(map(real, values))
+
+
+def check_name(name: str, value: Any, known: Iterable[str]) -> None:
+    """Refuse a name that is not among the known ones."""
+    if not isinstance(value, str) or value not in known:
+        raise InputError(unknown(name, value, known))
 
 
 class Component(BaseModel):

@@ -16,7 +16,7 @@ SIZES = Sizes(phi=4, context=5, environments=2)
 
 @pytest.fixture(params=sorted(Policy.registry))
 def rule(request):
-    built = Policy.registry[request.param]().build(replace(SIZES, instruments=3), seed=3)
+    built = Policy.registry[request.param]().build(replace(SIZES, instruments=3, option=True), seed=3)
     return built.double() if isinstance(built, torch.nn.Module) else built
 
 

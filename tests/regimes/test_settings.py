@@ -7,9 +7,8 @@ import numpy as np
 import pytest
 from sklearn.model_selection import GridSearchCV
 
-from praesidium.component import InputError
+from praesidium.component import InputError, check_name, real, reals, whole
 from praesidium.regimes import VQVAEHMM, GaussianHMM, InputDrivenHMM, JumpModel, StudentHMM, VolatilityBands
-from praesidium.regimes.settings import check_name, real, reals, whole
 
 NUMBERS = {"n_init": np.int64(1), "max_iter": np.int32(5), "tol": np.float32(1e-3), "stickiness": np.float32(1)}
 FROM_NUMPY = [

@@ -7,15 +7,15 @@ from t to t + 1.
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
-from numbers import Integral
 from typing import NamedTuple
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from praesidium.component import InputError
+from praesidium.component import InputError, whole
 from praesidium.policies.layers import Body, Dense
 from praesidium.training.reproducibility import stream
 
@@ -160,9 +160,9 @@ class RegimeHedger(nn.Module, ABC):
 
 def check_count(caller: str, argument: str, value: object, *, least: int) -> None:
     """Refuse what is not a whole number, or is below ``least``; integers of NumPy are whole numbers too."""
-    if not isinstance(value, Integral) or isinstance(value, bool):
+    if not whole(value, -math.inf):
         raise InputError(f"{caller}: {argument}={value!r} is not a whole number; say one of at least {least}")
-    if int(value) < least:
+    if not whole(value, least):
         raise InputError(f"{caller}: {argument}={value} is too few; say at least {least}")
 
 

@@ -17,7 +17,7 @@ from pandas.api.types import is_numeric_dtype
 from skfolio.model_selection import WalkForward
 from skfolio.optimization import BaseOptimization
 
-from praesidium.component import InputError
+from praesidium.component import InputError, whole
 from praesidium.portfolio.ledger import Ledger, run_ledger
 from praesidium.portfolio.metrics import Track
 from praesidium.regimes.causality import LookAhead, deciding
@@ -187,7 +187,7 @@ def decide(
         )
     _check_prices(prices)
     for name, value, least in (("refit_every", refit_every, 1), ("train_window", train_window, 2)):
-        if value is not None and not (isinstance(value, Integral) and value >= least):
+        if value is not None and not whole(value, least):
             raise InputError(f"decide: {name}={value!r} is not a whole number of days; say at least {least}")
     first = _first(prices.index, start, train_window)
     returns = prices.pct_change().iloc[1:]

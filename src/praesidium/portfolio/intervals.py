@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from numbers import Integral
 
 import numpy as np
 import pandas as pd
 from arch.bootstrap import StationaryBootstrap, optimal_block_length
 from jaxtyping import Float, Int
 
-from praesidium.component import InputError
+from praesidium.component import InputError, whole
 from praesidium.portfolio.metrics import METRICS, Track
 from praesidium.training.reproducibility import stream
 
@@ -54,7 +53,7 @@ def resampled_days(days: int, *, block: int, resamples: int, seed: int = 0) -> I
     Source: Politis and Romano 1994, through ``arch``.
     """
     for name, value in (("block", block), ("resamples", resamples)):
-        if not (isinstance(value, Integral) and value >= 1):
+        if not whole(value):
             raise InputError(f"resample: {name}={value!r} is not a whole number of at least 1")
     seed_of_days = stream(seed, "stationary bootstrap").initial_seed()
     bootstrap = StationaryBootstrap(block, np.arange(days), seed=np.random.default_rng(seed_of_days))

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from functools import partial
-from numbers import Integral
 from typing import Any
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from praesidium.component import InputError
+from praesidium.component import InputError, whole
 from praesidium.portfolio.adjustment import adjust
 from praesidium.portfolio.aims import AimNetwork
 from praesidium.portfolio.constraints import Constraint, LongOnly
@@ -202,13 +202,13 @@ class RegimePolicy(nn.Module, ABC):
         """Refuse settings that are out of bounds."""
         for name, least in {"K": 2, "hidden_dim": 1, "trade_every": 1}.items():
             self._check_whole(name, getattr(self, name), least=least)
-        if not is_whole(self.random_state):
+        if not whole(self.random_state, -math.inf):
             raise InputError(
                 f"{type(self).__name__}: random_state={self.random_state!r} is not a whole number; say 0, and all "
                 "draws are the same each time"
             )
         windows = self.windows
-        if not (isinstance(windows, Sequence) and all(is_whole(window) and window >= 1 for window in windows)):
+        if not (isinstance(windows, Sequence) and all(map(whole, windows))):
             raise InputError(
                 f"{type(self).__name__}: windows={windows!r} are not numbers of returns; say at least 1, as in (21, 63)"
             )
@@ -229,11 +229,6 @@ class RegimePolicy(nn.Module, ABC):
             self.limits.check(assets)
 
     def _check_whole(self, name: str, value: Any, *, least: int) -> None:
-        if not is_whole(value) or value < least:
-            fault = "too few" if is_whole(value) else "not a whole number"
+        if not whole(value, least):
+            fault = "too few" if whole(value, -math.inf) else "not a whole number"
             raise InputError(f"{type(self).__name__}: {name}={value!r} is {fault}; say at least {least}")
-
-
-def is_whole(value: object) -> bool:
-    """Whether it is an integer, of Python or NumPy, and no truth value."""
-    return isinstance(value, Integral) and not isinstance(value, bool)

@@ -12,13 +12,12 @@ from jaxtyping import Float, Int
 from numpy.typing import NDArray
 from torch import Tensor
 
-from praesidium.component import InputError
+from praesidium.component import InputError, real, reals, whole
 from praesidium.data.volatility import BANDS, realized_volatility
 from praesidium.markets.market import TRADING_DAYS
 from praesidium.regimes.densities import Laws, Normal, draw
 from praesidium.regimes.model import RegimeModel
 from praesidium.regimes.observations import Observations
-from praesidium.regimes.settings import real, reals, whole
 from praesidium.regimes.shapes import Diagonal
 from praesidium.regimes.units import Units
 

@@ -11,7 +11,7 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor
 
-from praesidium.component import InputError
+from praesidium.component import InputError, real
 from praesidium.regimes import hmm
 from praesidium.regimes.ascent import ascend, freed, released
 from praesidium.regimes.baum_welch import SELDOM, Fit, Problem, expectation_maximization
@@ -20,7 +20,6 @@ from praesidium.regimes.markov import MarkovModel
 from praesidium.regimes.model import Lengths
 from praesidium.regimes.observations import Observations, observe, observe_inputs
 from praesidium.regimes.partitions import best_partition
-from praesidium.regimes.settings import real
 from praesidium.regimes.units import Units
 
 RARE = 1e-12  # least probability of a move, whatever the inputs: inference does not change its ways for wild ones

@@ -12,7 +12,7 @@ from jaxtyping import Float, Int
 from numpy.typing import NDArray
 from torch import Tensor
 
-from praesidium.component import InputError
+from praesidium.component import InputError, check_name, real, reals, whole
 from praesidium.regimes import hmm
 from praesidium.regimes.densities import Laws, Normal, draw
 from praesidium.regimes.indicators import INDICATORS
@@ -21,7 +21,6 @@ from praesidium.regimes.jump_path import best_path, costs_through
 from praesidium.regimes.model import RegimeModel
 from praesidium.regimes.observations import Observations
 from praesidium.regimes.penalty_selection import CRITERIA, compare_penalties
-from praesidium.regimes.settings import check_name, real, reals, whole
 from praesidium.regimes.shapes import Diagonal
 from praesidium.regimes.units import Units
 from praesidium.training.reproducibility import stream

@@ -11,13 +11,12 @@ from jaxtyping import Float, Int
 from numpy.typing import NDArray
 from torch import Tensor
 
-from praesidium.component import InputError
+from praesidium.component import InputError, check_name, real, whole
 from praesidium.regimes import hmm
 from praesidium.regimes.baum_welch import Fit, Problem
 from praesidium.regimes.densities import Laws, Tails, draw
 from praesidium.regimes.model import Lengths, RegimeModel
 from praesidium.regimes.observations import Observations
-from praesidium.regimes.settings import check_name, real, whole
 from praesidium.regimes.shapes import Shape
 from praesidium.regimes.units import Units
 

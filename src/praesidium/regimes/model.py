@@ -14,11 +14,10 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
-from praesidium.component import InputError, unknown
+from praesidium.component import InputError, unknown, whole
 from praesidium.regimes import hmm
 from praesidium.regimes.causality import refuse_look_ahead
 from praesidium.regimes.observations import Observations, observe
-from praesidium.regimes.settings import whole
 
 M = TypeVar("M", bound="RegimeModel")
 Lengths = Sequence[int] | NDArray[np.int64] | None

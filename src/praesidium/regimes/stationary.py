@@ -6,12 +6,12 @@ from typing import ClassVar
 
 from torch import Tensor
 
+from praesidium.component import check_name
 from praesidium.regimes.ascent import gradient_ascent
 from praesidium.regimes.baum_welch import expectation_maximization
 from praesidium.regimes.markov import MarkovModel
 from praesidium.regimes.observations import Observations
 from praesidium.regimes.partitions import best_partition
-from praesidium.regimes.settings import check_name
 
 METHODS = {"em": expectation_maximization, "gradient": gradient_ascent}
 

@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from praesidium.component import InputError, unknown
+from praesidium.component import InputError, real, unknown, whole
 from praesidium.regimes import hmm
 from praesidium.regimes.batch import Batch, checked
 from praesidium.regimes.causality import refuse_look_ahead
@@ -20,7 +20,6 @@ from praesidium.regimes.elbo import POSTERIORS
 from praesidium.regimes.encoder import Encoder
 from praesidium.regimes.prior import Chain, Prior
 from praesidium.regimes.quantizer import Quantized, Quantizer, Usage
-from praesidium.regimes.settings import real, whole
 from praesidium.training import checkpoints
 from praesidium.training.reproducibility import stream
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from praesidium.component import InputError
+from praesidium.component import InputError, check_name, real, whole
 from praesidium.data.chunks import RandomChunkDataset, collate_fn
 from praesidium.regimes.densities import Tails
 from praesidium.regimes.elbo import POSTERIORS
@@ -21,7 +21,6 @@ from praesidium.regimes.fitting import train_model
 from praesidium.regimes.model import Lengths, RegimeModel
 from praesidium.regimes.observations import Observations, observe_inputs
 from praesidium.regimes.quantizer import Usage
-from praesidium.regimes.settings import check_name, real, whole
 from praesidium.regimes.vae_hmm import VAE_HMM
 
 
