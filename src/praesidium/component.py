@@ -52,6 +52,11 @@ def reals(values: Any) -> bool:
     return (isinstance(values, Sequence) or getattr(values, "ndim", 0) == 1) and all(map(real, values))
 
 
+def wholes(values: Any, least: float = 1) -> bool:
+    """Whether it is a sequence of whole numbers of at least so much, or an array of them with one axis."""
+    return reals(values) and all(whole(value, least) for value in values)
+
+
 def check_name(name: str, value: Any, known: Iterable[str]) -> None:
     """Refuse a name that is not among the known ones."""
     if not isinstance(value, str) or value not in known:

@@ -105,7 +105,7 @@ def test_bad_input_is_one_sentence(arguments, sentence, capsys, tmp_path, monkey
 
 
 def test_what_a_killed_fit_has_left_is_made_anew(tmp_path):
-    for name in ("regimes.csv", "regimes.json", "regimes.json.partial", "regimes.partial.png"):
+    for name in ("regimes.csv", "regimes.json.partial", "regimes.partial.png"):
         (tmp_path / name).write_text("day,price\n")
     assert call(*FIT, "--out", str(tmp_path)) == 0
     assert json.loads((tmp_path / "regimes.json").read_text())["model"] == "gaussian_hmm"
@@ -139,5 +139,10 @@ def test_prices_that_cannot_be_told_apart_are_refused(tmp_path, capsys):
 
 def test_nothing_is_overwritten(fitted, capsys):
     before = (fitted / "regimes.csv").read_bytes()
-    assert "is there already; name another folder" in refused(capsys, *FIT, "--out", str(fitted))
+    assert "holds a model; name another folder" in refused(capsys, *FIT, "--out", str(fitted))
     assert (fitted / "regimes.csv").read_bytes() == before
+
+
+def test_a_folder_of_another_kind_is_left_alone(tmp_path, capsys):
+    (tmp_path / "mine.txt").write_text("mine")
+    assert "is there already; name another folder" in refused(capsys, *FIT, "--out", str(tmp_path))

@@ -8,7 +8,7 @@ import torch
 from praesidium.component import InputError
 from praesidium.experiments.regimes import History, compare, history, models, summary
 from praesidium.markets.switching import Switching
-from praesidium.regimes import GaussianHMM
+from praesidium.regimes import GaussianHMM, VolatilityBands
 
 
 @pytest.fixture(scope="module")
@@ -66,6 +66,8 @@ def test_days_to_fit_on():
     seen = History("mine", pd.Series(np.linspace(1, 2, 400), dates))
     assert seen.rows_until(None) == round(0.6 * 399)
     assert seen.rows_until("2020-12-31") == 261
+    short = [History("mine", seen.prices[:rows]) for rows in (121, 131, 149, 150)]
+    assert [one.rows_until(None) for one in short] == [60, 70, 88, 89]
     with pytest.raises(InputError, match=r"until: 2020-01-15 leaves 10 of 399 returns .* name a day between"):
         seen.rows_until("2020-01-15")
     for day in ("foo", "2020-12-31T00:00Z"):
@@ -82,6 +84,8 @@ def test_names_are_checked():
         models(["gaussian_hm"], n_regimes=2, settings={})
     with pytest.raises(InputError, match="2 are asked for, but the market has 3"):
         compare(models(["gaussian_hmm"], n_regimes=2, settings={}), history("markov_switching"), 3000)
+    with pytest.raises(InputError, match="4 are asked for, but the market has 3"):
+        compare({"bands": VolatilityBands()}, history("markov_switching"), 3000)
 
 
 def test_another_seed_is_another_market(market):

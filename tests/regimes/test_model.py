@@ -31,8 +31,11 @@ def test_columns_by_other_names_are_refused(model):
     for one in (model, again):
         assert list(one.feature_names_in_) == ["a", "b"]
         np.testing.assert_array_equal(one.filter(X), one.filter(X.to_numpy()))
-        for other in (X[["b", "a"]], X.rename(columns={"b": "c"})):
-            with pytest.raises(InputError, match=r"are not those that were fitted; say X\[\['a', 'b'\]\]"):
+        for other, mend in (
+            (X[["b", "a"]], r"say X\[\['a', 'b'\]\]"),
+            (X.rename(columns={"b": "c"}), "rename them to"),
+        ):
+            with pytest.raises(InputError, match=f"are not those that were fitted; {mend}"):
                 one.filter(other)
 
 

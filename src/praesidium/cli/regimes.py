@@ -144,8 +144,10 @@ def _free(folder: Path) -> Path:
     from praesidium.reporting.regimes import RECORD, TABLE
 
     check_folder(folder)
-    left = [one.name for one in folder.iterdir()] if folder.exists() else []  # the figure comes last
-    if any(name not in (TABLE, RECORD) and ".partial" not in name for name in left):
+    left = [one.name for one in folder.iterdir()] if folder.exists() else []
+    if RECORD in left:
+        raise InputError(f"out: {folder} holds a model; name another folder, or draw it with: praesidium regimes plot")
+    if any(name != TABLE and ".partial" not in name for name in left):
         raise InputError(f"out: {folder} is there already; name another folder")
     return folder
 

@@ -150,10 +150,11 @@ def study_of(
         )
     chosen = tuple(strategies or able)
     still = closes.columns[closes.iloc[max(0, begin - effort.portfolios.window) : begin].nunique() == 1]
-    if len(still) and any(STRATEGIES[name].group == "portfolios" for name in chosen):
+    stuck = [name for name in chosen if STRATEGIES[name].needs_moves]
+    if len(still) and stuck:
         raise InputError(
-            f"data: {still[0]} does not move before the first decision on {closes.index[begin]:%Y-%m-%d}, and "
-            "portfolios divide by its volatility; leave it out (cash is what weights leave free)"
+            f"data: {still[0]} does not move before the first decision on {closes.index[begin]:%Y-%m-%d}, which "
+            f"{' and '.join(stuck)} cannot use; leave it out (what weights leave is cash) or name other --strategies"
         )
     settings = {
         "data": prices.name,

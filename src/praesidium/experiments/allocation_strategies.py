@@ -93,6 +93,7 @@ class Entry:
         says: what it holds, in a few words.
         make: builds it, unfitted.
         least_assets: number of assets that it needs.
+        needs_moves: whether every one of them has to move in its first window.
     """
 
     name: str
@@ -101,6 +102,7 @@ class Entry:
     says: str
     make: Callable[[Terms], Any]
     least_assets: int = 1
+    needs_moves: bool = False
 
 
 class Periodic:
@@ -233,9 +235,9 @@ STRATEGIES = {
     entry.name: entry
     for entry in (
         Entry("equal_weight", "portfolios", "portfolios", "equal parts", _equal_weight, 2),
-        Entry("inverse_volatility", "portfolios", "portfolios", "1 / volatility", _inverse_volatility, 2),
+        Entry("inverse_volatility", "portfolios", "portfolios", "1 / volatility", _inverse_volatility, 2, True),
         Entry("min_variance", "portfolios", "portfolios", "least variance, Ledoit-Wolf covariance", _min_variance, 2),
-        Entry("mean_cvar", "portfolios", "portfolios", "least CVaR-95 of the days of the window", _mean_cvar, 2),
+        Entry("mean_cvar", "portfolios", "portfolios", "least CVaR-95 of the days of the window", _mean_cvar, 2, True),
         Entry("regime_prior", "portfolios", "portfolios", "least variance in the regimes to come", _regime_prior, 2),
         Entry("buy_and_hold", "timing", "timing", "equal parts once, never touched again", lambda _: BuyAndHold()),
         Entry("volatility_target", "timing", "timing", "basket, at 10 % volatility", lambda _: VolatilityTarget()),

@@ -65,7 +65,8 @@ class History:
         Raises:
             InputError: if that is no day, leaves too few before or after it, or the price does not move before it.
         """
-        count, rows = len(self.prices) - 1, round(SHARE * (len(self.prices) - 1))
+        count = len(self.prices) - 1
+        rows = min(round(SHARE * count), count - FEWEST)
         if count < 2 * FEWEST:
             raise InputError(
                 f"data: {self.name} has {count} returns; {2 * FEWEST} are needed, half to fit on and half to judge by"
@@ -74,11 +75,11 @@ class History:
             if not isinstance(self.prices.index, pd.DatetimeIndex):
                 raise InputError(f"until: {self.name} has no dates; leave it out")
             rows = int(np.count_nonzero(self.prices.index[1:] <= parse_day("until", day)))
-        if not FEWEST <= rows <= count - FEWEST:
-            first, last = (f"{one:%Y-%m-%d}" for one in (self.prices.index[FEWEST], self.prices.index[-FEWEST - 1]))
-            raise InputError(
-                f"until: {day} leaves {rows} of {count} returns to fit on; name a day between {first} and {last}"
-            )
+            if not FEWEST <= rows <= count - FEWEST:
+                first, last = (f"{one:%Y-%m-%d}" for one in (self.prices.index[FEWEST], self.prices.index[-FEWEST - 1]))
+                raise InputError(
+                    f"until: {day} leaves {rows} of {count} returns to fit on; name a day between {first} and {last}"
+                )
         if np.ptp(self.returns.to_numpy()[:rows]) == 0:
             raise InputError(f"data: {self.name} does not move in its first {rows} returns, which have no regimes")
         return rows
@@ -152,10 +153,8 @@ def compare(candidates: Mapping[str, RegimeModel], seen: History, rows: int) -> 
     ``missed`` and ``false_alarms`` a year, and a first row for the filter that knows the market.
     """
     returns, table = seen.returns.to_numpy(), {}
-    count = None if seen.market is None else len(seen.market.volatilities)
-    for model in candidates.values() if count else ():
-        if model.n_regimes not in (None, count):
-            raise InputError(f"regimes: {model.n_regimes} are asked for, but the market has {count}; say so many")
+    for model in candidates.values() if seen.market else ():
+        _check_count(seen, model.n_regimes)
     base = _normal(returns, rows)
     if seen.market is not None:
         table["the market itself"] = {"log_score": np.nan, "seconds": np.nan} | _judged(_oracle(seen), seen, rows)
@@ -180,6 +179,7 @@ def _judged(told: NDArray[np.float64], seen: History, rows: int) -> dict[str, fl
     }
     if seen.states is None:
         return found
+    _check_count(seen, told.shape[1])
     states = seen.states[rows:]
     judged, seen_changes = reliability(told[rows:], states), detection(states, labels[rows:])
     return found | {
@@ -190,6 +190,14 @@ def _judged(told: NDArray[np.float64], seen: History, rows: int) -> dict[str, fl
         "missed": seen_changes.missed,
         "false_alarms": seen_changes.false_alarms,
     }
+
+
+def _check_count(seen: History, regimes: int | None) -> None:
+    """Refuse another number of regimes than the market has; None is not known before the fit."""
+    assert seen.market is not None
+    count = len(seen.market.volatilities)
+    if regimes not in (None, count):
+        raise InputError(f"regimes: {regimes} are asked for, but the market has {count}; say so many")
 
 
 def _oracle(seen: History) -> NDArray[np.float64]:

@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from praesidium.component import InputError, whole
+from praesidium.component import InputError, whole, wholes
 from praesidium.portfolio.adjustment import adjust
 from praesidium.portfolio.aims import AimNetwork
 from praesidium.portfolio.constraints import Constraint, LongOnly
@@ -208,7 +208,7 @@ class RegimePolicy(nn.Module, ABC):
                 "draws are the same each time"
             )
         windows = self.windows
-        if not (isinstance(windows, Sequence) and all(map(whole, windows))):
+        if not wholes(windows):
             raise InputError(
                 f"{type(self).__name__}: windows={windows!r} are not numbers of returns; say at least 1, as in (21, 63)"
             )

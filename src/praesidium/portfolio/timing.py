@@ -11,7 +11,7 @@ import pandas as pd
 from jaxtyping import Float
 from sklearn.base import BaseEstimator, clone
 
-from praesidium.component import InputError
+from praesidium.component import InputError, whole
 from praesidium.data.volatility import realized_volatility
 from praesidium.regimes.model import RegimeModel
 
@@ -132,6 +132,6 @@ def _check_fraction(caller: str, name: str, volatility: float) -> None:
 
 
 def _volatility(returns: pd.Series, window: Any) -> np.ndarray:
-    if not (isinstance(window, int | np.integer) and window >= 1):
+    if not whole(window):
         raise InputError(f"timing: window={window!r} is not a number of days; say 20 for a month")
     return realized_volatility(np.log1p(returns.to_numpy(np.float64)), int(window))

@@ -240,7 +240,8 @@ class RegimeModel(BaseEstimator, ABC):
         observed = observe(X, lengths=lengths, features=self.n_features_in_)
         fitted = np.asarray(getattr(self, "feature_names_in_", observed.names)).tolist()
         if observed.names is not None and list(observed.names) != fitted:
-            raise InputError(f"X: columns {list(observed.names)} are not those that were fitted; say X[{fitted}]")
+            mend = f"say X[{fitted}]" if set(observed.names) >= set(fitted) else f"rename them to {fitted}"
+            raise InputError(f"X: columns {list(observed.names)} are not those that were fitted; {mend}")
         return observed, self._inputs(inputs, observed, lengths)
 
     def _inputs(self, inputs: Any, observed: Observations, lengths: Lengths) -> Tensor | None:

@@ -13,8 +13,10 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
+from torch.nn.functional import pad
 
 TINY = 1e-10  # a regime with a smaller sum of weights keeps its parameters
+BLOCK = 128  # rows that are multiplied at a time
 
 Means = Float[Tensor, "regimes features"]
 Scales = Float[Tensor, "regimes features *square"]
@@ -174,13 +176,8 @@ class Full(Shape, kind="full"):
             factor = torch.linalg.cholesky(scale[:, one.seen][:, :, one.seen])
             unit = torch.eye(len(one.seen), dtype=factor.dtype, device=factor.device)
             inverse = torch.linalg.solve_triangular(factor, unit.expand_as(factor), upper=False)
-            away = (one.values - mean[:, one.seen].unsqueeze(1)).permute(2, 0, 1).contiguous()
-            # One feature after the other, never a solve for all rows, whose rounding would depend on how many rows of
-            # this pattern follow.
-            white = torch.zeros_like(away)
-            for column, feature in zip(inverse.permute(2, 1, 0), away, strict=True):
-                white = white + column.unsqueeze(-1) * feature
-            squares.append(sum(white.square(), away.new_zeros(away.shape[1:])).T)
+            away = one.values - mean[:, one.seen].unsqueeze(1)
+            squares.append(_in_blocks(away, inverse.mT).square().sum(-1).T)
             log_diagonal = factor.diagonal(dim1=-2, dim2=-1).log()
             determinants.append(2 * log_diagonal.sum(-1).expand(len(one.rows), -1))
         return torch.cat(squares)[self.sorted], torch.cat(determinants)[self.sorted]
@@ -251,3 +248,15 @@ class Full(Shape, kind="full"):
     @staticmethod
     def restored(scale: Scales, spread: Float[Tensor, " features"]) -> Scales:
         return scale * spread.unsqueeze(-1) * spread
+
+
+def _in_blocks(
+    rows: Float[Tensor, "regimes some features"], matrices: Float[Tensor, "regimes features features"]
+) -> Float[Tensor, "regimes some features"]:
+    """Rows times matrices, always the same number of rows at a time.
+
+    The rounding of a product may depend on how many rows it has, and later rows must not move a bit of earlier ones.
+    """
+    count = rows.shape[1]
+    blocks = pad(rows, (0, 0, 0, -count % BLOCK)).split(BLOCK, dim=1)
+    return torch.cat([block @ matrices for block in blocks], dim=1)[:, :count]

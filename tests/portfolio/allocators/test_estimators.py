@@ -242,7 +242,7 @@ def test_settings_of_the_wrong_kind_are_refused(settings, message):
 
 
 def test_sizes_and_seeds_may_be_integers_of_numpy():
-    settings = {"epochs": np.int64(3), "windows": [np.int32(5)], "random_state": np.int64(5)}
+    settings = {"epochs": np.int64(3), "windows": np.array([5]), "random_state": np.int64(5)}
     assert AttentionPortfolioOptimizer().set_params(**settings).random_state == 5
 
 
