@@ -10,7 +10,7 @@ from praesidium.policies.encoders import Joint, Split
 from praesidium.policies.neural import Neural
 from praesidium.policies.policy import Sizes
 from praesidium.training.batching import BalancedBatches
-from praesidium.training.loop import resumable_steps
+from praesidium.training.checkpoints import recover
 from praesidium.training.parameters import Parameters
 from praesidium.training.replicas import Course, Replica, Stack
 from praesidium.training.reproducibility import stream
@@ -129,7 +129,7 @@ def test_a_training_with_dropout_goes_on_where_it_was_killed(tmp_path, train, re
     (plain,) = train([(tmp_path / "plain", HIRM(), recipe(), {"seed": 3})])
     with pytest.raises(KeyboardInterrupt):
         train(one("killed"), dies_at=33)
-    assert resumable_steps([tmp_path / "killed"]) == [30]
+    assert recover([tmp_path / "killed"]) == [30]
     (again,) = train(one("killed"))
     assert again.rows == whole.rows[30:]
     assert all(map(torch.equal, again.line.parameters(), whole.line.parameters()))

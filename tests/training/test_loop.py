@@ -13,7 +13,7 @@ from praesidium.objectives.objective import Objective
 from praesidium.training import checkpoints
 from praesidium.training.adam import Adam
 from praesidium.training.batching import BalancedBatches
-from praesidium.training.loop import resumable_steps
+from praesidium.training.checkpoints import recover
 from praesidium.training.replicas import Course
 from praesidium.training.reproducibility import stream
 from praesidium.training.schedule import cosine, ramp
@@ -106,7 +106,7 @@ def kill(solo, dying, moves_until, monkeypatch):
 def test_a_training_that_was_killed_ends_with_the_same_numbers(kind, place, tmp_path, solo, kill):
     whole = solo(tmp_path / "whole", kind)
     before = kill(tmp_path / "killed", kind, place)
-    resumed_at = resumable_steps([tmp_path / "killed"])[0]
+    resumed_at = recover([tmp_path / "killed"])[0]
     assert resumed_at == {"early": 0, "risks": 30, "log": 25, "best": 20, "last": 20, "move": 20}[place]
     again = solo(tmp_path / "killed", kind)
     assert before[:resumed_at] + again.rows == whole.rows
@@ -122,7 +122,7 @@ def test_a_finished_training_is_not_repeated(tmp_path, solo):
     assert (again.rows, again.outcome) == ([], first.outcome)
     assert len(first.rows) == 40
     assert torch.equal(first.line.weight, again.line.weight)
-    assert resumable_steps([tmp_path])[0] == 40
+    assert recover([tmp_path])[0] == 40
 
 
 def test_the_best_parameters_with_the_full_penalty_are_those_at_the_end(tmp_path, solo):
@@ -195,7 +195,7 @@ def test_a_loss_that_is_no_number_stops_the_training(spoils, what, tmp_path, sol
     assert isinstance(trained.outcome, FloatingPointError)
     assert str(trained.outcome) == f"the {what} at step 6; lower train.learning_rate"
     assert len(trained.rows) == 6
-    assert resumable_steps([tmp_path])[0] == 5
+    assert recover([tmp_path])[0] == 5
     assert solo(tmp_path).outcome.optimizer_steps == 40  # from there it goes on if what was wrong is right
 
 

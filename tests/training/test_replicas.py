@@ -12,8 +12,7 @@ from praesidium.objectives.hirm import HIRM
 from praesidium.objectives.irmv1 import IRMv1
 from praesidium.objectives.objective import Objective
 from praesidium.objectives.vrex import VREx
-from praesidium.training.checkpoints import load
-from praesidium.training.loop import resumable_steps
+from praesidium.training.checkpoints import load, recover
 from praesidium.training.replicas import Course
 
 SHIPPED = {kind: one for kind, one in Objective.registry.items() if one.__module__.startswith("praesidium.")}
@@ -179,14 +178,14 @@ def kill(train, dying, moves_until, monkeypatch):
     """Trains a stack that dies; gives what each replica had logged on the way to where it resumes."""
 
     def killed(every, at, place="measure", **task):
-        logs, starts = [[] for _ in every], resumable_steps([folder for folder, *_ in every])
+        logs, starts = [[] for _ in every], recover([folder for folder, *_ in every])
         mortal = [(*one, {**options, "log": rows.append}) for (*one, options), rows in zip(every, logs, strict=True)]
         with monkeypatch.context() as patch, moves_until(at) if place == "move" else nullcontext():
             if place == "keep":
                 patch.setattr(Course, "keep", dying(Course.keep, at))
             with pytest.raises(KeyboardInterrupt):
                 train(mortal, dies_at=at if place == "measure" else None, **task)
-        ends = resumable_steps([folder for folder, *_ in every])
+        ends = recover([folder for folder, *_ in every])
         return [rows[: end - start] for rows, start, end in zip(logs, starts, ends, strict=True)]
 
     return killed
@@ -260,5 +259,5 @@ def test_a_stack_goes_on_with_what_was_begun_alone(family, tmp_path, train, repl
     """Each comes to another step: from nothing at all to the end."""
     every = replicas(tmp_path, family)
     before = [kill([one], at)[0] if at else [] for one, at in zip(every, (38, 3, 30, 22, 0, 2, 11), strict=True)]
-    assert len(set(resumable_steps([folder for folder, *_ in every]))) > 4
+    assert len(set(recover([folder for folder, *_ in every]))) > 4
     assert_continued(before, train(every), every, alone(family))

@@ -16,7 +16,8 @@ from praesidium.hedging.rollout import Scene
 from praesidium.policies.policy import TrainableRule
 from praesidium.risk import cvar
 from praesidium.training.batching import BalancedBatches
-from praesidium.training.loop import Fitted, fit, resumable_steps
+from praesidium.training.checkpoints import recover
+from praesidium.training.loop import Fitted, fit
 from praesidium.training.replicas import Replica
 from praesidium.training.reproducibility import stream
 
@@ -56,7 +57,7 @@ def train(
     )
     with ExitStack() as logs:
         replicas, folders = [], [run.folder / store.CHECKPOINTS for run in runs]
-        begun = resumable_steps(folders)
+        begun = recover(folders)
         for one, seed, rule, run, checkpoints, step in zip(studies, seeds, rules, runs, folders, begun, strict=True):
             log = StepLog(run.folder / store.LOG, resumed_at=step)
             logs.callback(log.close)

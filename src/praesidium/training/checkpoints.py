@@ -37,22 +37,28 @@ def move(paths: Sequence[Path]) -> None:
         os.replace(path.with_suffix(SCRATCH), path)
 
 
-def recover(folders: Sequence[Path]) -> None:
+def recover(folders: Sequence[Path]) -> list[int]:
     """Finish the move of ``last.safetensors`` files, of trainings that run as one, in which a kill came between.
 
     If one training has come to a step, then all had been written at that step before it was moved: what lies beside
     the files of the others is whole. Else none had been moved, and what lies there may be cut; it does not count.
+
+    Returns:
+        Steps from which the trainings would continue; 0 where none was begun.
     """
     every = [folder / LAST for folder in folders]
-    steps = {path: load(path)[1]["step"] for path in every if path.is_file()}
-    for path in every:
+    steps: list[int] = [load(path)[1]["step"] if path.is_file() else 0 for path in every]
+    begun = set(steps)
+    for place, path in enumerate(every):
         if path.with_suffix(SCRATCH).is_file():
             try:
                 written = load(path.with_suffix(SCRATCH))[1]["step"]
             except InputError:
                 continue
-            if written > steps.get(path, 0) and written in steps.values():
+            if written > steps[place] and written in begun:
                 move([path])
+                steps[place] = written
+    return steps
 
 
 def load(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import torch
@@ -101,13 +100,6 @@ def fit(replicas: Sequence[Replica], task: Task) -> list[Fitted | FloatingPointE
         if course.error is None:
             course.finish()
     return [one.error or Fitted(one.best.best, one.best.risks[one.best.best], one.step) for one in courses]
-
-
-def resumable_steps(folders: Sequence[Path]) -> list[int]:
-    """Steps from which trainings in these folders would continue as one stack; 0 where none was begun."""
-    checkpoints.recover(folders)
-    files = [folder / checkpoints.LAST for folder in folders]
-    return [checkpoints.load(file)[1]["step"] if file.is_file() else 0 for file in files]
 
 
 def _nearest(courses: Sequence[Course]) -> list[Course]:
