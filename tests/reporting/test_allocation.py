@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from praesidium.reporting.allocation import COLUMNS, GOALS, Allocation, Estimate, notes, verdicts
+from praesidium.reporting.allocation import COLUMNS, GOALS, Allocation, notes, verdicts
+from praesidium.reporting.statistics import Estimate
 
 NAN = float("nan")
 

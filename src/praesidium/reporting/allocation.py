@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,28 +17,10 @@ from praesidium.experiments.allocation_strategies import STRATEGIES
 from praesidium.experiments.store import FINAL, read_config
 from praesidium.portfolio.metrics import METRICS
 from praesidium.reporting.plots.equity import drawdown_figure, equity_figure
+from praesidium.reporting.statistics import Estimate
 
 EQUITY, DRAWDOWN = "equity.png", "drawdown.png"
 INDEX, STOCKS = "S&P 500 index, 1998-2022", "20 stocks, 2005-2022"
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """A figure and its interval; ends are NaN where a ratio is over nothing."""
-
-    value: float
-    low: float
-    high: float
-
-    @property
-    def tie(self) -> bool:
-        """Of a difference: its interval covers zero."""
-        return self.low <= 0 <= self.high
-
-    @property
-    def bounded(self) -> bool:
-        """Whether it has an interval; one that is over nothing on some of the resampled days has none."""
-        return not (math.isnan(self.low) or math.isnan(self.high))
 
 
 @dataclass(frozen=True)
@@ -60,12 +41,14 @@ class Column:
 
     def cell(self, figure: Estimate, *, sign: str = "") -> str:
         """``value [low, high]``."""
-        value, *ends = (f"{self.scale * one:{sign}.{self.digits}f}" for one in (figure.value, figure.low, figure.high))
+        value, *ends = (
+            f"{self.scale * one:{sign}.{self.digits}f}" for one in (figure.point, figure.lower, figure.upper)
+        )
         return f"{value} [{', '.join(ends)}]" if figure.bounded else f"{value} [no interval]"
 
     def compared(self, difference: Estimate) -> str:
         """The cell of a difference, and whether it is a tie."""
-        cell, better = self.cell(difference, sign="+"), (difference.low > 0) == METRICS[self.metric].higher_is_better
+        cell, better = self.cell(difference, sign="+"), (difference.lower > 0) == METRICS[self.metric].higher_is_better
         return f"{cell} {'tie' if difference.tie else 'better' if better else 'worse'}" if difference.bounded else cell
 
 
@@ -192,7 +175,7 @@ def verdicts(found: Allocation) -> Iterator[str]:
         answers: dict[str, list[str]] = {"yes": [], "tie": [], "no": []}  # drawdown, CVaR, turnover have intervals
         for (delay, baseline, name, metric), one in found.differences.items():
             if (delay, baseline, metric) == (found.delay, goal.baseline, goal.metric):
-                answers["yes" if one.high < 0 else "no" if one.low > 0 else "tie"].append(name)
+                answers["yes" if one.upper < 0 else "no" if one.lower > 0 else "tie"].append(name)
         told = "; ".join(f"{word}: {', '.join(names) or '-'}" for word, names in answers.items())
         here = f"{column.cell(reached)} here, {goal.known} on the {goal.where}"
         yield f"{column.heading} at or below {goal.baseline} ({here}): {told}"

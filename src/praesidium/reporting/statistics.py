@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -19,6 +20,16 @@ class Estimate:
     point: float
     lower: float
     upper: float
+
+    @property
+    def tie(self) -> bool:
+        """Of a difference: its interval covers zero."""
+        return self.lower <= 0 <= self.upper
+
+    @property
+    def bounded(self) -> bool:
+        """Whether it has an interval."""
+        return not (math.isnan(self.lower) or math.isnan(self.upper))
 
 
 def interval(values: Float[Tensor, " draws"], *, confidence: float = 0.95) -> tuple[float, float]:
