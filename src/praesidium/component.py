@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from difflib import get_close_matches
@@ -40,6 +41,13 @@ def unknown(what: str, name: object, known: Iterable[str]) -> str:
 def whole(value: Any, least: float = 1) -> bool:
     """Whether it is a whole number of at least so much, Python's or NumPy's; True and False are none."""
     return isinstance(value, Integral) and not isinstance(value, bool) and int(value) >= least
+
+
+def check_whole(caller: str, argument: str, value: Any, *, least: int) -> None:
+    """Refuse what is not a whole number, or is below ``least``."""
+    if not whole(value, least):
+        fault = "too few" if whole(value, -math.inf) else "not a whole number"
+        raise InputError(f"{caller}: {argument}={value!r} is {fault}; say at least {least}")
 
 
 def real(value: Any) -> bool:

@@ -17,15 +17,7 @@ SPOT, POSITIONS = PRICES[:, -1], torch.randn(B, N, generator=generator)
 CALM, WILD = torch.eye(K)[[0] * B], torch.eye(K)[[2] * B]
 
 
-def untied(hedger):
-    """Away from the start, so that everything that can matter does."""
-    with torch.no_grad():
-        for one in hedger.parameters():
-            one.add_(0.3 * torch.randn(one.shape, generator=stream("tests", "away", *one.shape)))
-    return hedger
-
-
-def test_a_trade_leads_to_the_edge_of_a_band_around_the_target():
+def test_a_trade_leads_to_the_edge_of_a_band_around_the_target(untied):
     hedger = untied(TransactionCostAwareHedger(K, N, hidden_dim=8, cost_rate=0.002))
     correction, width = hedger.band(CALM)
     target, one = torch.zeros(B, N), torch.ones(B, N)
@@ -49,7 +41,7 @@ def test_inside_the_band_next_to_nothing_is_traded():
 
 
 @pytest.mark.parametrize("units", [1e-3, -1.0, 1000.0])
-def test_the_band_grows_with_the_position(units):
+def test_the_band_grows_with_the_position(units, untied):
     """A thousand times the position, or the other side of it, is the same decision."""
     hedger = untied(TransactionCostAwareHedger(K, N, hidden_dim=8))
     current, target, held = -0.97 + 0.1 * POSITIONS, torch.full((B, N), -1.0), torch.full((B, N), 1.1)
@@ -62,7 +54,7 @@ def test_the_band_grows_with_the_position(units):
     assert (new - current).abs().max() > 1e-3
 
 
-def test_day_after_day_a_position_is_hedged_by_the_ratios_that_are_trained():
+def test_day_after_day_a_position_is_hedged_by_the_ratios_that_are_trained(untied):
     hedger = untied(TransactionCostAwareHedger(K, N, hidden_dim=8))
     held = 1000 * POSITIONS
     now = target = hedger.textbook * held

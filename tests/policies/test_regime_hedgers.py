@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from praesidium.component import InputError
+from praesidium.component import InputError, check_whole
 from praesidium.policies import (
     DynamicDeltaHedger,
     LSTMDeltaHedger,
@@ -12,7 +12,7 @@ from praesidium.policies import (
     TransactionCostAwareHedger,
     TransitionAwareHedger,
 )
-from praesidium.policies.hedger import Known, check_count, trailing_mean
+from praesidium.policies.hedger import Known, trailing_mean
 from praesidium.training.reproducibility import stream
 
 K, N, B, T = 3, 4, 5, 30
@@ -28,14 +28,6 @@ STRIKES = SPOT * torch.tensor([0.9, 1.0, 1.05, 1.2])
 CALM, WILD = torch.eye(K)[[0] * B], torch.eye(K)[[2] * B]
 
 
-def untied(hedger):
-    """Away from the start, so that everything that can matter does."""
-    with torch.no_grad():
-        for one in hedger.parameters():
-            one.add_(0.3 * torch.randn(one.shape, generator=stream("tests", "away", *one.shape)))
-    return hedger
-
-
 def answer(hedger, regimes=REGIMES, prices=PRICES):
     """A call with everything in its place, whatever the kind: the first number of what it returns."""
     spot, held = prices[:, -1], POSITIONS[: len(prices)]
@@ -49,7 +41,7 @@ def answer(hedger, regimes=REGIMES, prices=PRICES):
 
 
 @each
-def test_it_answers_by_asset_and_depends_on_the_regime(kind):
+def test_it_answers_by_asset_and_depends_on_the_regime(kind, untied):
     hedger = untied(kind(K, N, hidden_dim=16))
     now = answer(hedger)
     assert now.shape == (B, N)
@@ -68,7 +60,7 @@ def test_initial_values_depend_on_the_state_alone_and_leave_global_random_number
 
 
 @each
-def test_the_future_cannot_move_a_ratio(kind):
+def test_the_future_cannot_move_a_ratio(kind, untied):
     hedger = untied(kind(K, N, hidden_dim=8))
     regimes, prices = REGIMES.clone(), PRICES.clone()
     regimes[:, 18:], prices[:, 18:] = regimes[:, 18:].flip(-1), 2 * prices[:, 18:]
@@ -79,7 +71,7 @@ def test_the_future_cannot_move_a_ratio(kind):
 
 
 @each
-def test_every_parameter_of_the_ratio_has_a_gradient(kind):
+def test_every_parameter_of_the_ratio_has_a_gradient(kind, untied):
     hedger = untied(kind(K, N, hidden_dim=8))
     hedger.ratios(Known(REGIMES, PRICES, CHAIN)).square().sum().backward()
     for name, one in hedger.named_parameters():
@@ -99,7 +91,7 @@ def test_what_training_never_moves_is_zero_from_the_start(kind, seed):
 
 @each
 @pytest.mark.parametrize("units", [10.0, 1e4])
-def test_other_units_of_money_change_no_ratio(kind, units):
+def test_other_units_of_money_change_no_ratio(kind, units, untied):
     hedger = untied(kind(K, N, hidden_dim=8))
     ratios = [hedger.ratios(Known(REGIMES, scale * PRICES, CHAIN)) for scale in (1.0, units)]
     torch.testing.assert_close(ratios[0], ratios[1], atol=1e-4, rtol=0)
@@ -135,10 +127,10 @@ def test_no_prices_are_refused():
 
 def test_counts_are_whole_numbers_of_any_kind():
     for fine in (3, np.int64(3)):
-        check_count("Hedger", "K", fine, least=2)
+        check_whole("Hedger", "K", fine, least=2)
     for wrong in (3.0, "3", None, True):
         with pytest.raises(InputError, match=f"Hedger: K={wrong!r} is not a whole number"):
-            check_count("Hedger", "K", wrong, least=2)
+            check_whole("Hedger", "K", wrong, least=2)
 
 
 @each
@@ -152,7 +144,7 @@ def test_settings_out_of_bounds_are_refused(kind, settings):
 
 
 @pytest.mark.parametrize("kind", [RegimeDeltaHedger, DynamicDeltaHedger])
-def test_the_hedge_is_money_and_follows_the_price_while_the_ratio_stays(kind):
+def test_the_hedge_is_money_and_follows_the_price_while_the_ratio_stays(kind, untied):
     hedger = untied(kind(K, N, hidden_dim=8))
     hedge, delta = hedger(CALM, SPOT, POSITIONS, reference=STRIKES)
     torch.testing.assert_close(hedge, delta * POSITIONS * SPOT)
@@ -162,7 +154,7 @@ def test_the_hedge_is_money_and_follows_the_price_while_the_ratio_stays(kind):
 
 
 @pytest.mark.parametrize("kind", [RegimeDeltaHedger, DynamicDeltaHedger])
-def test_the_ratio_depends_on_moneyness_and_can_learn_to_depend_on_the_delta_of_an_option(kind):
+def test_the_ratio_depends_on_moneyness_and_can_learn_to_depend_on_the_delta_of_an_option(kind, untied):
     hedger = kind(K, N, hidden_dim=8)
     unit = torch.full_like(SPOT, 0.4)
     _, plain = hedger(CALM, SPOT, POSITIONS)
@@ -177,7 +169,7 @@ def test_the_ratio_depends_on_moneyness_and_can_learn_to_depend_on_the_delta_of_
 
 
 @pytest.mark.parametrize("kind", [RegimeDeltaHedger, DynamicDeltaHedger])
-def test_the_last_of_a_sequence_of_regimes_counts(kind):
+def test_the_last_of_a_sequence_of_regimes_counts(kind, untied):
     hedger = untied(kind(K, N, hidden_dim=8))
     for one, other in zip(hedger(REGIMES, SPOT, POSITIONS), hedger(REGIMES[:, -1], SPOT, POSITIONS), strict=True):
         assert torch.equal(one, other)
@@ -243,7 +235,7 @@ def test_half_of_the_greeks_or_gamma_that_is_not_to_be_used_is_refused():
 # ---- memory, costs, transitions -------------------------------------------------------------------------------------
 
 
-def test_a_memory_looks_back():
+def test_a_memory_looks_back(untied):
     hedger = untied(LSTMDeltaHedger(K, N, hidden_dim=8))
     earlier = torch.cat([REGIMES[:, :-3].flip(-1), REGIMES[:, -3:]], dim=1)
     assert (hedger(earlier, PRICES) - hedger(REGIMES, PRICES)).abs().max() > 1e-4
@@ -266,12 +258,12 @@ def test_usual_sizes_and_the_call_of_the_tutorial():
 
 
 @pytest.mark.parametrize("chain", [CHAIN.expand(B, K, K), CHAIN.expand(B, T, K, K)], ids=["batch", "times"])
-def test_a_chain_may_be_one_for_all_or_one_for_each(chain):
+def test_a_chain_may_be_one_for_all_or_one_for_each(chain, untied):
     hedger = untied(TransitionAwareHedger(K, N, hidden_dim=8))
     torch.testing.assert_close(hedger(REGIMES, chain, PRICES), hedger(REGIMES, CHAIN, PRICES), atol=1e-6, rtol=0)
 
 
-def test_the_chain_and_the_moneyness_matter():
+def test_the_chain_and_the_moneyness_matter(untied):
     hedger = untied(TransitionAwareHedger(K, N, hidden_dim=8))
     now = hedger(REGIMES, CHAIN, SPOT)
     times = CHAIN.expand(B, T, K, K).clone()

@@ -9,8 +9,7 @@ import torch
 from jaxtyping import Float, Real
 from torch import Tensor
 
-from praesidium.component import InputError
-from praesidium.policies.hedger import check_count
+from praesidium.component import InputError, check_whole
 
 DAYS = 252  # trading days a year
 
@@ -80,7 +79,7 @@ def optimal_hedge_frequency(
     K = len(sigma)
     check_probabilities(name, belief.reshape(-1, 1, belief.shape[-1]), K)
     check_transition(name, chain, K)
-    check_count(name, "horizon", horizon, least=1)
+    check_whole(name, "horizon", horizon, least=1)
     for argument, value in (("dollar_gamma", dollar_gamma), ("risk_aversion", risk_aversion)):
         if not value > 0:
             raise InputError(f"{name}: {argument}={value:g} is not above 0")

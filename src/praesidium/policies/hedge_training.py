@@ -8,10 +8,11 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
+from praesidium.component import check_whole
 from praesidium.policies.hedge_data import NAME, HedgeData
 from praesidium.policies.hedge_loss import AVERSION, check_terms, delta_hedge_loss
 from praesidium.policies.hedge_ratio import minimum_variance_hedge_ratio
-from praesidium.policies.hedger import RegimeHedger, check_count
+from praesidium.policies.hedger import RegimeHedger
 from praesidium.training.descent import adam, descend
 from praesidium.training.pieces import Filtering
 from praesidium.training.schedule import cosine
@@ -71,7 +72,7 @@ def train_delta_hedger(
         FloatingPointError: if a loss or its gradient is not finite; the sentence names the epoch.
     """
     for argument, value, least in (("num_epochs", num_epochs, 1), ("window", window, 3), ("batches", batches, 1)):
-        check_count(NAME, argument, value, least=least)
+        check_whole(NAME, argument, value, least=least)
     rate = hedger.cost_rate if cost_rate is None else cost_rate
     check_terms(NAME, cost_rate=rate, risk=risk, risk_aversion=risk_aversion)
     exact = HedgeData.of(

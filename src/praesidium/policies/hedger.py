@@ -7,7 +7,6 @@ from t to t + 1.
 
 from __future__ import annotations
 
-import math
 from abc import ABC, abstractmethod
 from typing import NamedTuple
 
@@ -15,7 +14,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from praesidium.component import InputError, whole
+from praesidium.component import InputError, check_whole
 from praesidium.policies.layers import Body, Dense
 from praesidium.training.reproducibility import stream
 
@@ -77,7 +76,7 @@ class RegimeHedger(nn.Module, ABC):
         super().__init__()
         name = type(self).__name__
         for setting, value, least in (("K", K, 2), ("n_assets", n_assets, 1), ("hidden_dim", hidden_dim, 1)):
-            check_count(name, setting, value, least=least)
+            check_whole(name, setting, value, least=least)
         if not 0 <= cost_rate < 1:
             raise InputError(f"{name}: cost_rate={cost_rate:g} is not a rate in [0, 1); for 5 bp say 0.0005")
         self.K, self.n_assets, self.hidden_dim = K, n_assets, hidden_dim
@@ -156,14 +155,6 @@ class RegimeHedger(nn.Module, ABC):
     def _moneyness(self, spot: Tensor, reference: Tensor) -> Tensor:
         """log(spot / reference) in deviations of ``WINDOW`` periods; a change of units changes nothing."""
         return ((spot / reference).log() / (WINDOW**0.5 * self.deviation)).clamp(-CLIP, CLIP)
-
-
-def check_count(caller: str, argument: str, value: object, *, least: int) -> None:
-    """Refuse what is not a whole number, or is below ``least``; integers of NumPy are whole numbers too."""
-    if not whole(value, -math.inf):
-        raise InputError(f"{caller}: {argument}={value!r} is not a whole number; say one of at least {least}")
-    if not whole(value, least):
-        raise InputError(f"{caller}: {argument}={value} is too few; say at least {least}")
 
 
 def check_returns(caller: str, argument: str, returns: Float[Tensor, "*batch assets"]) -> None:

@@ -6,9 +6,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from praesidium.component import InputError
+from praesidium.component import InputError, check_whole
 from praesidium.policies.beliefs import ahead
-from praesidium.policies.hedger import Known, RegimeHedger, check_count, trailing_mean
+from praesidium.policies.hedger import Known, RegimeHedger, trailing_mean
 
 
 class TransitionAwareHedger(RegimeHedger):
@@ -29,7 +29,7 @@ class TransitionAwareHedger(RegimeHedger):
         random_state: int = 0,
     ) -> None:
         super().__init__(K, n_assets, hidden_dim, cost_rate=cost_rate, random_state=random_state)
-        check_count("TransitionAwareHedger", "lookahead", lookahead, least=1)
+        check_whole("TransitionAwareHedger", "lookahead", lookahead, least=1)
         self.lookahead = lookahead
         self.body, self.head = self._body((lookahead + 1) * K + 1 + n_assets, "transition"), self._head(1)
 

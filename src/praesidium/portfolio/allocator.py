@@ -18,7 +18,7 @@ from sklearn.base import clone
 from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import Tensor
 
-from praesidium.component import InputError
+from praesidium.component import InputError, check_whole
 from praesidium.portfolio.constraints import Constraint
 from praesidium.portfolio.fitting import observe, standardize, train
 from praesidium.portfolio.market_state import MarketState
@@ -217,8 +217,8 @@ class Allocator(BaseOptimization, RegimePolicy):
 
     def _check(self, assets: int | None) -> None:
         super()._check(assets)
-        self._check_whole("epochs", self.epochs, least=1)
-        self._check_whole("sequence", self.sequence, least=2)
+        check_whole(type(self).__name__, "epochs", self.epochs, least=1)
+        check_whole(type(self).__name__, "sequence", self.sequence, least=2)
         if not 0 < self.learning_rate < math.inf:
             raise InputError(
                 f"{type(self).__name__}: learning_rate={self.learning_rate!r} is not a number above 0; say 0.001"

@@ -6,13 +6,12 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from praesidium.component import InputError, whole, wholes
+from praesidium.component import InputError, check_whole, whole, wholes
 from praesidium.portfolio.adjustment import adjust
 from praesidium.portfolio.aims import AimNetwork
 from praesidium.portfolio.constraints import Constraint, LongOnly
@@ -201,7 +200,7 @@ class RegimePolicy(nn.Module, ABC):
     def _check(self, assets: int | None) -> None:
         """Refuse settings that are out of bounds."""
         for name, least in {"K": 2, "hidden_dim": 1, "trade_every": 1}.items():
-            self._check_whole(name, getattr(self, name), least=least)
+            check_whole(type(self).__name__, name, getattr(self, name), least=least)
         if not whole(self.random_state, -math.inf):
             raise InputError(
                 f"{type(self).__name__}: random_state={self.random_state!r} is not a whole number; say 0, and all "
@@ -225,10 +224,5 @@ class RegimePolicy(nn.Module, ABC):
         if self.max_weight is not None and not self.max_weight > 0:
             raise InputError(f"{type(self).__name__}: max_weight={self.max_weight:g} is not above 0; say at most 1")
         if assets is not None:
-            self._check_whole("n_assets", assets, least=1)
+            check_whole(type(self).__name__, "n_assets", assets, least=1)
             self.limits.check(assets)
-
-    def _check_whole(self, name: str, value: Any, *, least: int) -> None:
-        if not whole(value, least):
-            fault = "too few" if whole(value, -math.inf) else "not a whole number"
-            raise InputError(f"{type(self).__name__}: {name}={value!r} is {fault}; say at least {least}")

@@ -6,7 +6,32 @@ import pytest
 import torch
 from sklearn.base import BaseEstimator
 
+from praesidium.portfolio.attention import AttentionPortfolioOptimizer
+from praesidium.portfolio.bayesian import BayesianPortfolioOptimizer
+from praesidium.portfolio.ensemble import EnsemblePortfolioOptimizer
+from praesidium.portfolio.hierarchical import HierarchicalPortfolioOptimizer
+from praesidium.portfolio.transformer import TransformerPortfolioOptimizer
 from praesidium.training.reproducibility import stream
+
+MEMBERS = (
+    AttentionPortfolioOptimizer,
+    TransformerPortfolioOptimizer,
+    BayesianPortfolioOptimizer,
+    EnsemblePortfolioOptimizer,
+    HierarchicalPortfolioOptimizer,
+)
+
+
+@pytest.fixture(scope="session")
+def members():
+    """All allocators."""
+    return MEMBERS
+
+
+@pytest.fixture(params=MEMBERS)
+def member(request):
+    """Each of them."""
+    return request.param
 
 
 class Calm(BaseEstimator):

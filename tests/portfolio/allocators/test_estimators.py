@@ -16,24 +16,12 @@ from sklearn.pipeline import Pipeline
 
 from praesidium.component import InputError
 from praesidium.portfolio.attention import AttentionPortfolioOptimizer
-from praesidium.portfolio.bayesian import BayesianPortfolioOptimizer
 from praesidium.portfolio.constraints import LongShort
-from praesidium.portfolio.ensemble import EnsemblePortfolioOptimizer
 from praesidium.portfolio.fitting import observe
-from praesidium.portfolio.hierarchical import HierarchicalPortfolioOptimizer
 from praesidium.portfolio.ledger import run_ledger
-from praesidium.portfolio.transformer import TransformerPortfolioOptimizer
 from praesidium.regimes.bands import VolatilityBands
 
 SMALL = {"hidden_dim": 8, "epochs": 2, "sequence": 20, "windows": (5,)}
-MEMBERS = [
-    AttentionPortfolioOptimizer,
-    TransformerPortfolioOptimizer,
-    BayesianPortfolioOptimizer,
-    EnsemblePortfolioOptimizer,
-    HierarchicalPortfolioOptimizer,
-]
-every = pytest.mark.parametrize("member", MEMBERS)
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +43,6 @@ def few(calm_model, **settings):
     )
 
 
-@every
 def test_clones_have_the_same_settings_and_nothing_learned(member, fitted, market):
     allocator = fitted(member)
     assert isinstance(allocator, BaseOptimization)
@@ -71,7 +58,6 @@ def test_clones_have_the_same_settings_and_nothing_learned(member, fitted, marke
     assert member(**allocator.get_params(deep=False)).get_params(deep=False) == allocator.get_params(deep=False)
 
 
-@every
 def test_fit_decides_the_weights_after_the_last_row(member, fitted, market):
     allocator = fitted(member)
     assert allocator.weights_.shape == (4,)
@@ -83,7 +69,6 @@ def test_fit_decides_the_weights_after_the_last_row(member, fitted, market):
     np.testing.assert_allclose(portfolio.returns, market.iloc[100:] @ allocator.weights_)
 
 
-@every
 def test_decisions_of_new_rows_know_the_past_alone(member, fitted, market):
     weights = fitted(member).decide(market)
     assert weights.index.equals(market.index)
@@ -121,7 +106,6 @@ def test_the_book_of_the_decisions_holds_what_the_policy_holds(market, calm_mode
     np.testing.assert_allclose(book.weights, held, atol=1e-5)
 
 
-@every
 def test_fits_are_the_same_for_a_seed_and_touch_no_global_state(member, fitted, market, calm_model):
     torch.manual_seed(3)
     numbers, legacy = torch.get_rng_state(), np.random.get_state()
@@ -133,7 +117,6 @@ def test_fits_are_the_same_for_a_seed_and_touch_no_global_state(member, fitted, 
     assert np.array_equal(restored.decide(market), again.decide(market))
 
 
-@every
 def test_walk_forward(member, market, calm_model):
     allocator = member(**SMALL | {"epochs": 1}, regime_model=calm_model(), transaction_costs=0.001, trade_every=25)
     held = cross_val_predict(allocator, market, cv=WalkForward(train_size=100, test_size=25))

@@ -6,21 +6,11 @@ import torch
 from praesidium.component import InputError
 from praesidium.portfolio.allocator import Allocator
 from praesidium.portfolio.attention import AttentionPortfolioOptimizer
-from praesidium.portfolio.bayesian import BayesianPortfolioOptimizer
 from praesidium.portfolio.constraints import LeverageCapped, LongOnly, LongOrCash, LongShort
 from praesidium.portfolio.ensemble import EnsemblePortfolioOptimizer
 from praesidium.portfolio.hierarchical import HierarchicalPortfolioOptimizer
 from praesidium.portfolio.transformer import TransformerPortfolioOptimizer
 from praesidium.training.reproducibility import stream
-
-MEMBERS = [
-    AttentionPortfolioOptimizer,
-    TransformerPortfolioOptimizer,
-    BayesianPortfolioOptimizer,
-    EnsemblePortfolioOptimizer,
-    HierarchicalPortfolioOptimizer,
-]
-every = pytest.mark.parametrize("member", MEMBERS)
 
 
 def draws(*shape, purpose="policies"):
@@ -38,11 +28,10 @@ def world(beliefs, batch=2, times=12, regimes=3, assets=4, features=4):
     }
 
 
-def test_the_registry_holds_every_member():
-    assert set(Allocator.registry.values()) == set(MEMBERS)
+def test_the_registry_holds_every_member(members):
+    assert set(Allocator.registry.values()) == set(members)
 
 
-@every
 @pytest.mark.parametrize("regimes", [2, 3, 5])
 def test_defaults_construct_for_any_number_of_regimes(member, regimes, beliefs):
     """Attention heads divide a width of the network, not the number of regimes."""
@@ -62,7 +51,6 @@ def test_the_usage_of_the_readme():
     assert weights.shape == (2, 7, 10)
 
 
-@every
 @pytest.mark.parametrize("time", [0, 5, 10])
 def test_the_future_cannot_move_the_past(member, time, beliefs):
     allocator, known = member(3, 4, trade_every=2), world(beliefs)
@@ -75,13 +63,11 @@ def test_the_future_cannot_move_the_past(member, time, beliefs):
         assert torch.equal(allocator(**known | {name: other})[:, : time + 1], before[:, : time + 1]), name
 
 
-@every
 def test_a_prefix_is_decided_alike(member, beliefs):
     allocator, regimes = member(3, 4), beliefs(2, 30, 3)
     assert torch.allclose(allocator(regimes[:, :17]), allocator(regimes)[:, :17], atol=1e-6)
 
 
-@every
 def test_the_order_of_the_past_matters(member, beliefs):
     allocator, regimes = member(3, 4), beliefs(2, 12, 3)
     shuffled = regimes.clone()
@@ -99,7 +85,6 @@ def test_the_order_of_the_past_matters_to_the_aim_itself(member, beliefs):
     assert (aims[0] - aims[1]).abs().max() > 1e-4
 
 
-@every
 def test_attention_and_chains_do_not_depend_on_the_date(member, beliefs):
     """Far from the start, what came long before is forgotten up to what slow chains keep."""
     allocator = member(3, 4, **({"macro_horizon": 2.0} if member is HierarchicalPortfolioOptimizer else {}))
@@ -109,7 +94,6 @@ def test_attention_and_chains_do_not_depend_on_the_date(member, beliefs):
     assert torch.allclose(*aims, atol=1e-6)
 
 
-@every
 def test_everything_given_is_looked_at(member, beliefs):
     allocator, known = member(3, 4), world(beliefs)
     everything = allocator(**known)
@@ -117,13 +101,11 @@ def test_everything_given_is_looked_at(member, beliefs):
         assert (allocator(**known | {name: None}) - everything).abs().max() > 1e-5, name
 
 
-@every
 def test_regimes_that_stay_are_the_forecast_where_none_is_given(member, beliefs):
     allocator, regimes = member(3, 4), beliefs(2, 6, 3)
     assert torch.equal(allocator(regimes), allocator(regimes, forecast=regimes))
 
 
-@every
 @pytest.mark.parametrize(
     "constraint",
     [
@@ -142,7 +124,6 @@ def test_limits_hold_at_every_time(member, constraint, beliefs):
         assert torch.allclose(constraint.project(weights), weights, rtol=0, atol=within)
 
 
-@every
 def test_initial_values_follow_from_the_seed_alone(member, beliefs):
     regimes, before = beliefs(2, 5, 3), torch.get_rng_state()
     torch.manual_seed(1)
@@ -156,7 +137,6 @@ def test_initial_values_follow_from_the_seed_alone(member, beliefs):
     assert not torch.allclose(one, other)
 
 
-@every
 def test_every_parameter_learns(member, beliefs):
     allocator, known = member(3, 4, hidden_dim=8).train(), world(beliefs, batch=6)
     allocator.loss(allocator(**known), known["returns"]).backward()
@@ -165,7 +145,6 @@ def test_every_parameter_learns(member, beliefs):
     assert not silent or owned
 
 
-@every
 def test_allocators_serve_functional_transforms(member, beliefs):
     """Meta-learning differentiates through steps of training, twice."""
     allocator, regimes = member(3, 3, hidden_dim=4).double(), beliefs(1, 4, 3).double()
