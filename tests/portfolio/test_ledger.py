@@ -219,3 +219,11 @@ def test_bad_input_is_refused(change, message):
 def test_a_row_of_half_a_decision_is_refused():
     with pytest.raises(InputError, match="row 1 of targets is NaN in part"):
         run_ledger(np.ones((4, 2)), np.array([[0.5, 0.5], [0.5, np.nan], [0.5, 0.5], [0.5, 0.5]]))
+
+
+def test_what_prices_do_between_two_holdings_is_not_earned():
+    """Days in the market that do not follow each other are not put together: a jump in between is no gain."""
+    prices = np.array([100.0, 110.0, 110.0, 330.0, 330.0, 363.0])[:, None]
+    targets = np.array([1.0, 0.0, np.nan, np.nan, 1.0, np.nan])[:, None]
+    book = run_ledger(prices, targets, delay=0)
+    np.testing.assert_allclose(book.wealth, [1.0, 1.1, 1.1, 1.1, 1.1, 1.21])

@@ -110,3 +110,9 @@ def test_what_cannot_be_calibrated_is_named(logits, labels, said):
 def test_bounds_are_positive_and_in_order():
     with pytest.raises(InputError, match="0 < least < greatest"):
         TemperatureScaling(bounds=(0.0, 5.0))
+
+
+def test_a_second_fit_does_not_remember_the_first():
+    hot, cold = sample(heat=2.5), sample(heat=0.4, purpose="others")
+    alone = TemperatureScaling().fit(*cold).temperature
+    assert TemperatureScaling().fit(*hot).fit(*cold).temperature == pytest.approx(alone, rel=1e-6)

@@ -123,3 +123,25 @@ def test_logits_and_no_bins_are_refused():
         reliability(torch.zeros(5, 4), torch.zeros(5, dtype=torch.int64))
     with pytest.raises(InputError, match="bins=0"):
         reliability(torch.full((5, 4), 0.25), torch.zeros(5, dtype=torch.int64), bins=0)
+
+
+def test_a_second_sample_does_not_remember_the_first():
+    first, second = sample(1), sample(2)
+    alone = reliability(*second)
+    reliability(*first)
+    again = reliability(*second)
+    assert (again.ece, again.brier, again.log_score, again.rows) == (
+        alone.ece,
+        alone.brier,
+        alone.log_score,
+        alone.rows,
+    )
+    np.testing.assert_array_equal(again.count, alone.count)
+
+
+def test_an_average_over_time_has_no_labels_to_be_compared_with():
+    probabilities, labels = sample(3)
+    with pytest.raises(InputError):
+        reliability(probabilities.mean(0), labels)
+    with pytest.raises(InputError):
+        reliability(probabilities.mean(0, keepdims=True), labels)
