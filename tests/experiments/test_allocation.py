@@ -140,14 +140,14 @@ def test_what_is_measured_is_what_was_walked(done):
         expected = summary(Track(own["return"].to_numpy(), own["turnover"].to_numpy()))
         for metric, value in expected.items():
             told = found.intervals[5, name, metric]
-            assert told.value == pytest.approx(value, nan_ok=True)
+            assert told.point == pytest.approx(value, nan_ok=True)
             assert metrics[f"5/{name}/{metric}"] == (None if np.isnan(value) else pytest.approx(value))
     returns = pd.read_csv(folder / RETURNS.format(5), index_col="date")
     assert returns.columns.tolist() == list(settings.strategies)
     assert found.baselines == ["min_variance", "jump_timing"]
     for (delay, baseline, name, metric), difference in found.differences.items():
-        one, other = (found.intervals[delay, strategy, metric].value for strategy in (name, baseline))
-        assert difference.value == pytest.approx(one - other, nan_ok=True)
+        one, other = (found.intervals[delay, strategy, metric].point for strategy in (name, baseline))
+        assert difference.point == pytest.approx(one - other, nan_ok=True)
 
 
 def folder_with_settings(folder, settings):
